@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * File descriptors and what GLib lacks around them: scope clean-up, whole reads and writes, copies
+ * that share blocks where the kernel can, removal of trees that never follows a link.
+ *
+ * Knows nothing of builds. Every function that can fail sets a FAULT error that names `what`, the
+ * path as the user knows it. Descriptors returned are close-on-exec and owned by the caller.
+ */
+#ifndef BASE_FD_H
+#define BASE_FD_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+/* `autofd int f = open(...)`: closed when the scope ends, unless fd_steal(&f) moved it out. */
+#define autofd __attribute__((cleanup(fd_cleanup)))
+
+void fd_cleanup(int *descriptor);
+void fd_close(int *descriptor); /* close if >= 0, set to -1; errors are not retried (close(2)) */
+int fd_steal(int *descriptor);
+
+bool fd_write_all(int descriptor, const void *data, size_t size, const char *what, GError **error);
+
+/* Read until `size` bytes or end of file; returns the count, -1 on error. */
+gssize fd_read_full(int descriptor, void *data, size_t size, const char *what, GError **error);
+
+/* All bytes from the present offset to the end of file; more than `limit` is FAULT_UNSUPPORTED. */
+GBytes *fd_read_all(int descriptor, size_t limit, const char *what, GError **error);
+
+/*
+ * Copy `size` bytes from offset 0 of `from` to offset 0 of `to` (a new, empty file): reflink, then
+ * copy_file_range, then read and write. A source that ends early is FAULT_CHANGED.
+ */
+bool fd_copy(int from, int to, off_t size, const char *what, GError **error);
+
+/* Make every missing parent directory of `path`, relative to `directory`, mode 0777 & ~umask. */
+bool fd_make_parents(int directory, const char *path, GError **error);
+
+/* Make `path` and its missing parents, absolute or relative to the working directory. */
+bool fd_make_directories(const char *path, mode_t mode, GError **error);
+
+/*
+ * Remove `name` in `directory` and all below it, never following a link, never leaving the file
+ * system of `name`; directories without write or search permission are given it first.
+ * A name that is not there is success.
+ */
+bool fd_remove_tree(int directory, const char *name, GError **error);
+
+/*
+ * Open `path` below `directory` without following any symbolic link and without leaving
+ * `directory` (openat2, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS). -1 and errno on failure.
+ */
+int fd_open_beneath(int directory, const char *path, int flags, mode_t mode);
+
+/* An anonymous, close-on-exec file in memory that holds `data`, at offset 0; -1 on error. */
+int fd_from_bytes(const void *data, size_t size, GError **error);
+
+/* Nanoseconds since the epoch of a struct timespec. */
+static inline gint64 fd_nanoseconds(struct timespec time)
+{
+    return (gint64)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+#endif

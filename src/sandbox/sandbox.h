@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The local executor: a new directory per action in an unpredictable place, and around it as much
+ * isolation as the machine grants.
+ *
+ * What a command sees, sealed:  / (read-only, nearly empty), the host's /usr, /bin, /sbin, /lib*,
+ * /etc read-only (/usr/local hidden unless PATH or argv[0] leads there), /workspace (the inputs, and
+ * where outputs appear), /home/vial and /tmp (private, empty), a fresh /proc, a minimal /dev, host
+ * name "vial", no network unless asked for, uid and gid 1000. Nothing else of the host.
+ *
+ * Levels, best first; each falls back to the next, and the level is part of the action's platform,
+ * so that results of different levels never mix:
+ *   namespaces  user, mount, pid, ipc, uts and net namespaces; as root or as an ordinary user
+ *   directory   a directory and a clean environment only
+ *
+ * Processes: vial -> supervisor (outlives vial just long enough to kill and clean up) -> init (pid 1
+ * of the namespace; sets up, reaps, forwards signals) -> the command. Whatever ends, ends what is
+ * below it; when vial dies the supervisor kills init and removes the directory.
+ */
+#ifndef SANDBOX_SANDBOX_H
+#define SANDBOX_SANDBOX_H
+
+#include "action/executor.h"
+
+#define SANDBOX_ROOT "/workspace"
+#define SANDBOX_HOME "/home/vial"
+
+enum sandbox_level {
+    SANDBOX_NAMESPACES,
+    SANDBOX_DIRECTORY,
+};
+
+/* The best level this machine grants, tried once per process with a real clone; reason may be NULL,
+ * else set to why it is not a better one, or to NULL. Caller frees. */
+enum sandbox_level sandbox_probe(char **reason);
+const char *sandbox_level_name(enum sandbox_level level);
+
+struct sandbox_options {
+    enum sandbox_level level;
+    const char *scratch; /* directories are made below this; NULL: $TMPDIR or /tmp */
+    unsigned vary;       /* 0: nothing; n: the n-th variation of --check (doc/check.md) */
+};
+struct executor *sandbox_new(const struct sandbox_options *options, GError **error);
+
+/* Remove directories that killed supervisors left behind. Cheap when there are none. */
+void sandbox_sweep(const char *scratch);
+
+#endif

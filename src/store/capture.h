@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * From directories to trees: walk, hash in parallel, remember what hashed to what.
+ *
+ * The stat cache holds, per directory (device, inode), what each file in it hashed to and the
+ * identity it had then (inode, size, mtime, ctime). A file whose identity is unchanged is not read.
+ * Git's racy rule: an entry is trusted only if the file's mtime and ctime lie before the moment its
+ * hashing began, by more than the file system's clock tick (two seconds where times carry no
+ * fraction); younger files are hashed again. A clock that jumps back can only make files look racy.
+ */
+#ifndef STORE_CAPTURE_H
+#define STORE_CAPTURE_H
+
+#include "store/store.h"
+#include "tree/glob.h"
+
+/*
+ * The cache itself: backed by STORE_STAT of `store`, or by memory alone if store is NULL.
+ * Thread-safe. stat_cache_flush() writes what was learned into `batch`.
+ */
+struct stat_cache;
+typedef struct stat_cache stat_cache;
+struct stat_cache *stat_cache_new(struct store *store);
+void stat_cache_free(struct stat_cache *cache);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(stat_cache, stat_cache_free)
+bool stat_cache_dirty(const struct stat_cache *cache);
+void stat_cache_flush(struct stat_cache *cache, struct store_batch *batch);
+
+/* Progress: called from one thread at a time, a few times a second at most. */
+typedef void (*capture_progress)(guint64 files, guint64 bytes_hashed, void *user);
+
+struct capture_request {
+    int directory;              /* root, open for reading */
+    const char *name;           /* its path, for messages */
+    const struct glob *select;  /* NULL: everything */
+    struct stat_cache *cache;   /* NULL: hash everything */
+    struct store_batch *batch;  /* contents and directories go here; NULL: hash only */
+    unsigned jobs;              /* threads; 0: one per processor */
+    bool outputs;               /* what a tree cannot hold is left out and listed, not an error */
+    const volatile int *cancel; /* raised: stop with FAULT_CANCELLED; may be NULL */
+    capture_progress progress;  /* may be NULL */
+    void *user;
+};
+
+struct capture {
+    struct tree *tree;           /* owned */
+    guint64 files, files_hashed, bytes_hashed;
+    gint64 newest;               /* newest mtime of a regular file, ns since the epoch; 0: none */
+    GPtrArray *unsupported;      /* char*: "path: why", only with request.outputs; else NULL */
+};
+void capture_clear(struct capture *capture);
+
+/*
+ * Links stay links; executable means any x bit for the owner. A name that is not UTF-8, a FIFO,
+ * socket or device, or a file that cannot be read is an error that names the path, unless
+ * `select` leaves it out. A file that changes while it is read is read again, thrice; then
+ * FAULT_CHANGED. With a batch, contents whose identity is known are read only if the store lacks
+ * the blob.
+ */
+bool store_capture(struct store *store, const struct capture_request *request,
+                   struct capture *out, GError **error);
+
+#endif

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * From trees to directories. Every blob is hashed on its way out (V1): one that is damaged is
+ * dropped from the store and reported as FAULT_MISSING, with nothing half written under its name.
+ */
+#ifndef STORE_MATERIALIZE_H
+#define STORE_MATERIALIZE_H
+
+#include "store/capture.h"
+
+struct materialize_request {
+    struct store *store;
+    const struct tree *tree;
+    int directory;            /* where to; must exist */
+    const char *name;         /* its path, for messages */
+    bool overwrite;           /* replace files and links that are in the way (never directories
+                                 by files); otherwise FAULT_CONFLICT before anything is written */
+    gint64 mtime;             /* ns since the epoch, for files, links and directories; -1: now */
+    uid_t owner;              /* (uid_t)-1: leave; group alike */
+    gid_t group;
+    bool hard_links;          /* large blobs may be linked to the object file: only where the reader
+                                 can neither write nor chmod it (another owner) */
+    struct stat_cache *learn; /* filled with the identity of what was written; may be NULL */
+    unsigned jobs;
+    const volatile int *cancel;
+};
+
+/*
+ * Regular files get mode 0666 or 0777 less umask, but 0444/0555 when hard-linked; directories 0777
+ * less umask.
+ */
+bool store_materialize(const struct materialize_request *request, GError **error);
+
+/*
+ * Write blob `digest` to the new file `name` in `directory`, verified, via a temporary name so that
+ * the file appears complete or not at all; `mode` is set exactly, less umask. Replaces a file or
+ * link of that name. mtime as above.
+ */
+bool store_write_file(struct store *store, const struct digest *digest, int directory,
+                      const char *name, mode_t mode, gint64 mtime, GError **error);
+
+#endif
