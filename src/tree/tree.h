@@ -13,6 +13,8 @@
  *     be shared between threads.
  *  2. No operation here touches the file system or a store.
  *  3. Names are valid UTF-8, never "", "." or "..", without slash or NUL, and unique in a directory.
+ *  4. A tree is at most TREE_DEPTH_LIMIT directories deep, so whoever walks one may recurse. Deeper
+ *     ones are an error where they would be made: twice as deep as a path that a system call takes.
  *
  * Life cycle: tree_new()/tree_builder_finish()/tree_load()/operations return a new reference;
  * tree_unref() drops it. g_autoptr(tree) works through the typedef below.
@@ -21,6 +23,8 @@
 #define TREE_TREE_H
 
 #include "tree/digest.h"
+
+#define TREE_DEPTH_LIMIT 4096
 
 struct glob;
 struct tree;
@@ -131,6 +135,18 @@ struct tree *tree_remove_prefix(struct tree *tree, const char *prefix, GError **
  */
 struct tree *tree_replace(struct tree *tree, const char *path, const struct tree_entry *entry,
                           GError **error);
+
+/*
+ * All of `changes` at once, each as tree_replace() would do it, in time linear in the directories
+ * touched. The order of the array does not matter; two changes of one path, or one below another
+ * that is not a directory, are FAULT_CONFLICT.
+ */
+struct tree_change {
+    const char *path;
+    const struct tree_entry *entry; /* NULL removes */
+};
+struct tree *tree_apply(struct tree *tree, const struct tree_change *changes, size_t count,
+                        GError **error);
 
 /*
  * Call `visit` for every path where the trees differ, in path order: before == NULL for added,
