@@ -3,7 +3,8 @@
  * Ordered sets of gitignore-like patterns that select paths.
  *
  * One pattern (see gitignore(5), with the sense turned round: what matches is selected):
- *   *  ?  [a-z]  [!a]   within one component       **   any number of components
+ *   *  ?  [a-z]  [!a]  [[:alpha:]]   within one component; ? is one UTF-8 character
+ *   **                  as a whole component: any number of them; at the end, all that is inside
  *   \x                  the character x itself     a trailing / : directories only
  *   a slash at the start or in the middle anchors the pattern at the root; without one it matches
  *   at any depth; a leading "./" anchors as "/" does.
@@ -27,7 +28,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(glob, glob_free)
 /*
  * Append a pattern, relative to `prefix` ("" or a relative path; a pattern without a slash then
  * matches at any depth below prefix). ".." components are resolved against prefix as text.
- * FAULT_USAGE for an empty pattern, an unclosed bracket, or one that leaves the root.
+ * FAULT_USAGE for an empty pattern, an unclosed bracket, a backslash before nothing, or a pattern
+ * that leaves the root.
  */
 bool glob_add(struct glob *glob, const char *prefix, const char *pattern, GError **error);
 

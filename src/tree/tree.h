@@ -138,8 +138,8 @@ struct tree *tree_replace(struct tree *tree, const char *path, const struct tree
 
 /*
  * All of `changes` at once, each as tree_replace() would do it, in time linear in the directories
- * touched. The order of the array does not matter; two changes of one path, or one below another
- * that is not a directory, are FAULT_CONFLICT.
+ * touched. The order of the array does not matter; two changes of one path, or an addition below
+ * another change that is not a directory, are FAULT_CONFLICT. What tree_diff() tells can be applied.
  */
 struct tree_change {
     const char *path;
