@@ -38,8 +38,8 @@ demo:
 	@examples/self/demo $(abspath $(BUILD)/vial)
 
 install: build
-	@meson configure $(BUILD) --prefix=$(abspath $(PREFIX))
-	@ninja -C $(BUILD) --quiet
+	@meson configure $(BUILD) --prefix=$(abspath $(PREFIX)) >/dev/null
+	@ninja -C $(BUILD) --quiet >/dev/null
 	@DESTDIR='$(DESTDIR)' meson install -C $(BUILD) --no-rebuild --quiet
 
 format:
