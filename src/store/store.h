@@ -26,13 +26,13 @@
 struct store;
 typedef struct store store;
 
-/* The store a user means: $VIAL_STORE, else $XDG_CACHE_HOME/vial, else ~/.cache/vial. Caller frees. */
+/* The user's store: $VIAL_STORE, else $XDG_CACHE_HOME/vial, else ~/.cache/vial. Caller frees. */
 char *store_default_path(void);
 
 struct store_options {
-    bool read_only;       /* never write, even where it is possible */
-    size_t map_size;      /* first size of the LMDB map in bytes; 0: the default. It grows by itself */
-    size_t inline_limit;  /* blobs up to this size live in LMDB; 0: the measured default */
+    bool read_only;  /* never write, even where it is possible */
+    size_t map_size; /* first size of the LMDB map in bytes; 0: the default. It grows by itself */
+    size_t inline_limit; /* blobs up to this size live in LMDB; 0: the measured default */
 };
 
 /*
@@ -77,13 +77,16 @@ bool store_has_tree(struct store *store, const struct tree *tree, GError **error
 
 /* --- records ---------------------------------------------------------------------------------- */
 
-enum store_table { /* numbers are part of the format */
+enum store_table {       /* numbers are part of the format */
     STORE_RESULTS = 1,   /* strong key -> result */
     STORE_PATH_SETS = 2, /* weak key -> path sets */
     STORE_STAT = 3,      /* directory (device, inode) -> what its files hashed to */
     STORE_MEMO = 4,      /* engine */
     STORE_ROOTS = 5,     /* digest -> when a user put it; keeps what it names */
 };
+
+/* Keys have 1 to STORE_KEY_MAX bytes (LMDB's limit less ours); values any number. */
+#define STORE_KEY_MAX 480
 
 /* Value or NULL: no such record, or one that is damaged. Caller unrefs. */
 GBytes *store_record_get(struct store *store, enum store_table table, const void *key,
@@ -134,8 +137,8 @@ void store_batch_put_record(struct store_batch *batch, enum store_table table, c
 bool store_batch_commit(struct store_batch *batch, GError **error);
 
 /* One record alone. */
-bool store_record_put(struct store *store, enum store_table table, const void *key,
-                      size_t key_size, GBytes *value, GError **error);
+bool store_record_put(struct store *store, enum store_table table, const void *key, size_t key_size,
+                      GBytes *value, GError **error);
 
 /* --- the log of runs -------------------------------------------------------------------------- */
 
@@ -185,13 +188,13 @@ bool store_verify(struct store *store, bool repair, store_damage report, void *u
  * Evict until blobs take at most `max_bytes`: the records of RESULTS and ROOTS are ordered by last
  * use, newest first; each keeps the blobs that it names as long as the sum fits; the first that no
  * longer fits and all older ones go, and so does every blob that no remaining one names. Stat and
- * path-set records whose use is gone may go too. Runs in one write transaction, so that no commit of
- * another process falls between mark and sweep.
+ * path-set records whose use is gone may go too. Runs in one write transaction, so that no commit
+ * of another process falls between mark and sweep.
  */
 struct store_reference {
-    gint64 last_use;  /* any order-preserving number; microseconds since the epoch by habit */
-    GArray *blobs;    /* of struct digest; owned by the caller of describe's caller, i.e. gc */
-    GArray *trees;    /* of struct digest: roots that are followed */
+    gint64 last_use; /* any order-preserving number; microseconds since the epoch by habit */
+    GArray *blobs;   /* of struct digest; owned by the caller of describe's caller, i.e. gc */
+    GArray *trees;   /* of struct digest: roots that are followed */
 };
 /* Fill `out` (arrays are made and empty) for one record; false: malformed, evict it. */
 typedef bool (*store_describe)(enum store_table table, GBytes *key, GBytes *value,

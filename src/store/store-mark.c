@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The mark phase of collection: which records stay, and which blobs they keep. */
+#include "store/store-internal.h"
+
+#include "base/wire.h"
+
+static void record_free(void *data)
+{
+    struct store_mark_record *record = data;
+    g_bytes_unref(record->key);
+    g_clear_pointer(&record->reference.blobs, g_array_unref);
+    g_clear_pointer(&record->reference.trees, g_array_unref);
+    g_free(record);
+}
+
+void store_mark_init(struct store_mark *mark, const struct store_mark_source *from,
+                     store_describe describe, void *user)
+{
+    *mark = (struct store_mark){
+        .from = *from,
+        .describe = describe,
+        .user = user,
+        .records = g_ptr_array_new_with_free_func(record_free),
+        .evicted = g_ptr_array_new_with_free_func(record_free),
+        .kept = g_hash_table_new_full(digest_hash, digest_hash_equal, g_free, NULL),
+    };
+}
+
+void store_mark_release(struct store_mark *mark)
+{
+    g_ptr_array_unref(mark->records);
+    g_ptr_array_unref(mark->evicted);
+    g_hash_table_unref(mark->kept);
+}
+
+void store_mark_add(struct store_mark *mark, enum store_table table, GBytes *key, GBytes *value)
+{
+    struct store_mark_record *record = g_new0(struct store_mark_record, 1);
+    record->table = table;
+    record->key = g_bytes_ref(key);
+    record->reference.blobs = g_array_new(FALSE, FALSE, sizeof(struct digest));
+    record->reference.trees = g_array_new(FALSE, FALSE, sizeof(struct digest));
+    bool sound = value != NULL && mark->describe(table, key, value, &record->reference, mark->user);
+    g_ptr_array_add(sound ? mark->records : mark->evicted, record);
+}
+
+/* How a digest is kept. A blob may later turn out to be a directory as well, and is then followed.
+ */
+enum {
+    NOT_KEPT = 0,
+    KEPT = 1,
+    KEPT_AND_FOLLOWED = 2
+};
+
+/* What one record would add to the kept set. */
+struct claimed {
+    struct store_mark *mark;
+    GHashTable *new; /* struct digest * -> one of the above */
+    guint64 bytes;
+};
+
+/* Returns whether it is there and was not kept this way before. */
+static bool claim_blob(struct claimed *claimed, const struct digest *digest, guint how)
+{
+    guint before = MAX(GPOINTER_TO_UINT(g_hash_table_lookup(claimed->mark->kept, digest)),
+                       GPOINTER_TO_UINT(g_hash_table_lookup(claimed->new, digest)));
+    if (before >= how || !claimed->mark->from.holds(digest, claimed->mark->from.source))
+        return false;
+    g_hash_table_insert(claimed->new, g_memdup2(digest, sizeof *digest), GUINT_TO_POINTER(how));
+    if (before == NOT_KEPT)
+        claimed->bytes += (guint64)digest->size;
+    return true;
+}
+
+/* The digest in a FileNode or DirectoryNode (both have it as field 2). */
+static bool node_digest(const struct wire_field *node, struct digest *out)
+{
+    struct wire_reader reader;
+    struct wire_field field;
+    bool found = false;
+    wire_reader_init(&reader, node->data, node->size);
+    while (wire_next(&reader, &field))
+        if (field.number == 2 && field.type == WIRE_BYTES)
+            found = digest_decode(field.data, field.size, out);
+    return found && !reader.failed;
+}
+
+/*
+ * A directory that is in the set was followed when it came in, so each is read once per collection
+ * however many results share it. A damaged message keeps nothing below it: whoever loads the tree
+ * finds the damage too. A list of what is still to read, not recursion: depth is the data's choice.
+ */
+static void claim_tree(struct claimed *claimed, const struct digest *root)
+{
+    g_autoptr(GArray) pending = g_array_new(FALSE, FALSE, sizeof(struct digest));
+    if (claim_blob(claimed, root, KEPT_AND_FOLLOWED))
+        g_array_append_val(pending, *root);
+    while (pending->len > 0) {
+        struct digest next = g_array_index(pending, struct digest, pending->len - 1);
+        g_array_set_size(pending, pending->len - 1);
+        g_autoptr(GBytes) message = claimed->mark->from.read(&next, claimed->mark->from.source);
+        if (message == NULL)
+            continue;
+        struct wire_reader reader;
+        struct wire_field node;
+        gsize size;
+        const void *data = g_bytes_get_data(message, &size);
+        wire_reader_init(&reader, data, size);
+        while (wire_next(&reader, &node)) {
+            struct digest digest;
+            if ((node.number != 1 && node.number != 2) || node.type != WIRE_BYTES ||
+                !node_digest(&node, &digest))
+                continue;
+            if (claim_blob(claimed, &digest, node.number == 2 ? KEPT_AND_FOLLOWED : KEPT) &&
+                node.number == 2)
+                g_array_append_val(pending, digest);
+        }
+    }
+}
+
+/* Newest first; equal ages by key, so that the outcome depends on nothing else. */
+static int by_age(const void *a, const void *b)
+{
+    const struct store_mark_record *x = *(struct store_mark_record *const *)a;
+    const struct store_mark_record *y = *(struct store_mark_record *const *)b;
+    if (x->reference.last_use != y->reference.last_use)
+        return x->reference.last_use > y->reference.last_use ? -1 : 1;
+    return g_bytes_compare(x->key, y->key);
+}
+
+static bool keep(struct store_mark *mark, const struct store_mark_record *record, guint64 max_bytes)
+{
+    g_autoptr(GHashTable) new = g_hash_table_new_full(digest_hash, digest_hash_equal, g_free, NULL);
+    struct claimed claimed = { .mark = mark, .new = new };
+    for (guint i = 0; i < record->reference.blobs->len; i++)
+        claim_blob(&claimed, &g_array_index(record->reference.blobs, struct digest, i), KEPT);
+    for (guint i = 0; i < record->reference.trees->len; i++)
+        claim_tree(&claimed, &g_array_index(record->reference.trees, struct digest, i));
+    if (claimed.bytes > max_bytes || mark->kept_bytes > max_bytes - claimed.bytes)
+        return false;
+    mark->kept_bytes += claimed.bytes;
+    GHashTableIter iter;
+    void *digest, *how;
+    g_hash_table_iter_init(&iter, new);
+    while (g_hash_table_iter_next(&iter, &digest, &how)) {
+        g_hash_table_iter_steal(&iter);
+        g_hash_table_insert(mark->kept, digest, how);
+    }
+    return true;
+}
+
+void store_mark_finish(struct store_mark *mark, guint64 max_bytes)
+{
+    g_ptr_array_sort(mark->records, by_age);
+    guint kept = 0;
+    while (kept < mark->records->len &&
+           keep(mark, g_ptr_array_index(mark->records, kept), max_bytes))
+        kept++;
+    while (mark->records->len > kept)
+        g_ptr_array_add(mark->evicted,
+                        g_ptr_array_steal_index(mark->records, mark->records->len - 1));
+}

@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The in-memory back end, and what every back end shares: batches, claims, marking. */
+#include "store-test.h"
+
+static void nothing_is_visible_before_the_commit(void)
+{
+    g_autoptr(store) store = store_new_memory();
+    g_autoptr(store_batch) batch = store_batch_new(store);
+    struct digest digest;
+    put(batch, "content", &digest);
+    put_record(batch, "key", "value");
+    g_assert_false(store_has(store, &digest));
+    assert_record(store, "key", NULL);
+
+    commit(batch);
+    g_assert_true(store_has(store, &digest));
+    assert_record(store, "key", "value");
+    assert_blob(store, &digest, "content");
+}
+
+static void a_dropped_batch_leaves_nothing(void)
+{
+    g_autoptr(store) store = store_new_memory();
+    struct store_batch *batch = store_batch_new(store);
+    struct digest digest;
+    put(batch, "content", &digest);
+    put_record(batch, "key", "value");
+    store_batch_free(batch);
+    g_assert_false(store_has(store, &digest));
+    assert_record(store, "key", NULL);
+}
+
+static void the_last_word_on_a_record_counts(void)
+{
+    g_autoptr(store) store = store_new_memory();
+    g_autoptr(store_batch) batch = store_batch_new(store);
+    put_record(batch, "a", "1");
+    put_record(batch, "a", "2");
+    put_record(batch, "b", "1");
+    put_record(batch, "b", NULL);
+    put_record(batch, "c", NULL);
+    put_record(batch, "c", "");
+    commit(batch);
+    assert_record(store, "a", "2");
+    assert_record(store, "b", NULL);
+    assert_record(store, "c", "");
+}
+
+static void what_is_not_there_is_missing(void)
+{
+    g_autoptr(store) store = store_new_memory();
+    g_autoptr(GError) error = NULL;
+    struct digest digest;
+    digest_of("x", 1, &digest);
+    g_assert_null(store_get(store, &digest, &error));
+    g_assert_error(error, FAULT, FAULT_MISSING);
+    g_clear_error(&error);
+    g_assert_cmpint(store_open_blob(store, &digest, &error), ==, -1);
+    g_assert_error(error, FAULT, FAULT_MISSING);
+}
+
+static void a_blob_of_another_size_is_another_blob(void)
+{
+    g_autoptr(store) store = store_new_memory();
+    g_autoptr(store_batch) batch = store_batch_new(store);
+    struct digest digest;
+    put(batch, "x", &digest);
+    commit(batch);
+    digest.size = 2;
+    g_assert_false(store_has(store, &digest));
+}
+
+static void a_collected_blob_fails_the_commit_that_counts_on_it(void)
+{
+    g_autoptr(store) store = store_new_memory();
+    g_autoptr(store_batch) first = store_batch_new(store);
+    g_autoptr(store_batch) second = store_batch_new(store);
+    g_autoptr(GError) error = NULL;
+    struct digest digest;
+    put(first, "shared", &digest);
+    commit(first);
+    put(second, "shared", &digest);
+    put_record(second, "key", "names the blob");
+    store_drop(store, &digest);
+    g_assert_false(store_batch_commit(second, &error));
+    g_assert_error(error, FAULT, FAULT_MISSING);
+    assert_record(store, "key", NULL);
+
+    put(second, "shared", &digest); /* the batch is empty now, and works */
+    commit(second);
+    g_assert_true(store_has(store, &digest));
+}
+
+static bool note_key(GBytes *key, GBytes *value, void *user)
+{
+    g_string_append_len(user, g_bytes_get_data(key, NULL), (gssize)g_bytes_get_size(key));
+    g_string_append_c(user, ' ');
+    return ((GString *)user)->len < 8;
+}
+
+static void records_come_in_key_order_until_stopped(void)
+{
+    g_autoptr(store) store = store_new_memory();
+    g_autoptr(store_batch) batch = store_batch_new(store);
+    static const char *const keys[] = { "zz", "b", "aa", "a", "c", "ba" };
+    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
+        put_record(batch, keys[i], "v");
+    commit(batch);
+    g_autoptr(GString) seen = g_string_new(NULL);
+    store_record_each(store, STORE_MEMO, note_key, seen);
+    g_assert_cmpstr(seen->str, ==, "a aa b ba ");
+}
+
+static bool note_entry(GBytes *entry, void *user)
+{
+    g_string_append_len(user, g_bytes_get_data(entry, NULL), (gssize)g_bytes_get_size(entry));
+    return true;
+}
+
+static void the_log_is_newest_first(void)
+{
+    g_autoptr(store) store = store_new_memory();
+    for (const char *text = "abc"; *text != '\0'; text++) {
+        g_autoptr(GBytes) entry = g_bytes_new(text, 1);
+        g_assert_true(store_log_append(store, entry, NULL));
+    }
+    g_autoptr(GString) seen = g_string_new(NULL);
+    store_log_each(store, note_entry, seen);
+    g_assert_cmpstr(seen->str, ==, "cba");
+}
+
+/* --- claims --------------------------------------------------------------------------------- */
+
+struct contest {
+    struct store *store;
+    struct digest key;
+    int inside, worst;
+};
+
+static void *contend(void *user)
+{
+    struct contest *contest = user;
+    for (int i = 0; i < 200; i++) {
+        bool waited;
+        struct store_claim *claim = store_claim(contest->store, &contest->key, NULL, &waited, NULL);
+        int inside = g_atomic_int_add(&contest->inside, 1) + 1;
+        if (inside > g_atomic_int_get(&contest->worst))
+            g_atomic_int_set(&contest->worst, inside);
+        g_thread_yield();
+        g_atomic_int_add(&contest->inside, -1);
+        store_claim_release(claim);
+    }
+    return NULL;
+}
+
+static void one_thread_at_a_time_holds_a_claim(void)
+{
+    g_autoptr(store) store = store_new_memory();
+    struct contest contest = { .store = store };
+    digest_of("k", 1, &contest.key);
+    GThread *threads[4];
+    for (int i = 0; i < 4; i++)
+        threads[i] = g_thread_new("contend", contend, &contest);
+    for (int i = 0; i < 4; i++)
+        g_thread_join(threads[i]);
+    g_assert_cmpint(contest.worst, ==, 1);
+}
+
+static void waiting_for_a_claim_can_be_cancelled(void)
+{
+    g_autoptr(store) store = store_new_memory();
+    g_autoptr(GError) error = NULL;
+    struct digest key, other;
+    digest_of("k", 1, &key);
+    digest_of("l", 1, &other);
+    bool waited;
+    volatile int cancel = 1;
+    struct store_claim *first = store_claim(store, &key, NULL, &waited, &error);
+    g_assert_nonnull(first);
+    g_assert_false(waited);
+    struct store_claim *elsewhere = store_claim(store, &other, &cancel, &waited, &error);
+    g_assert_nonnull(elsewhere);
+    g_assert_null(store_claim(store, &key, &cancel, &waited, &error));
+    g_assert_error(error, FAULT, FAULT_CANCELLED);
+    g_assert_true(waited);
+    store_claim_release(first);
+    store_claim_release(elsewhere);
+}
+
+/* --- marking -------------------------------------------------------------------------------- */
+
+/* The value of a record is its age, then digests as text: "t" for a tree, "b" for a blob. */
+static bool describe(enum store_table table, GBytes *key, GBytes *value,
+                     struct store_reference *out, void *user)
+{
+    g_autofree char *text = g_strndup(g_bytes_get_data(value, NULL), g_bytes_get_size(value));
+    g_auto(GStrv) words = g_strsplit(text, " ", -1);
+    out->last_use = g_ascii_strtoll(words[0], NULL, 10);
+    for (char **word = words + 1; *word != NULL; word++) {
+        struct digest digest;
+        if (!digest_parse(*word + 1, &digest, NULL))
+            return false;
+        g_array_append_val(**word == 't' ? out->trees : out->blobs, digest);
+    }
+    return true;
+}
+
+static void put_result(struct store_batch *batch, const char *key, int age, char kind,
+                       const struct digest *digest)
+{
+    char text[DIGEST_TEXT_SIZE];
+    g_autofree char *value = g_strdup_printf("%d %c%s", age, kind, digest_print(digest, text));
+    g_autoptr(GBytes) bytes = g_bytes_new(value, strlen(value));
+    store_batch_put_record(batch, STORE_RESULTS, key, strlen(key), bytes);
+}
+
+static struct tree *put_tree(struct store_batch *batch, const char *path, const char *content)
+{
+    struct tree_entry entry = { .kind = TREE_FILE };
+    put(batch, content, &entry.digest);
+    struct tree_builder *builder = tree_builder_new();
+    g_assert_true(tree_builder_add(builder, path, &entry, NULL));
+    struct tree *tree = tree_builder_finish(builder);
+    g_assert_true(store_batch_put_tree(batch, tree, NULL));
+    return tree;
+}
+
+static void collection_keeps_what_newer_results_name(void)
+{
+    g_autoptr(store) store = store_new_memory();
+    g_autoptr(store_batch) batch = store_batch_new(store);
+    g_autoptr(tree) new = put_tree(batch, "a/b/c", "of the newer result");
+    g_autoptr(tree) old = put_tree(batch, "d/e", "of the older result");
+    struct digest loose;
+    put(batch, "named by nobody", &loose);
+    put_result(batch, "old", 1, 't', tree_digest(old));
+    put_result(batch, "new", 2, 't', tree_digest(new));
+    commit(batch);
+
+    guint64 enough = 600; /* three directories and a file; both results need more */
+    struct store_gc_result result;
+    g_autoptr(GError) error = NULL;
+    struct tree_totals totals;
+    tree_totals(old, &totals);
+    g_assert_true(store_gc(store, enough, describe, NULL, &result, &error));
+    g_assert_no_error(error);
+    g_assert_true(store_has_tree(store, new, NULL));
+    g_assert_true(store_has_tree(store, old, NULL));
+    g_assert_false(store_has(store, &loose));
+    g_assert_cmpuint(result.evicted, ==, 0);
+    g_assert_cmpuint(result.blobs_kept, ==, 7);
+
+    g_assert_true(store_gc(store, result.bytes_kept - 1, describe, NULL, &result, &error));
+    g_assert_cmpuint(result.evicted, ==, 1);
+    g_assert_true(store_has_tree(store, new, NULL));
+    g_assert_false(store_has_tree(store, old, NULL));
+    g_autoptr(GBytes) gone = store_record_get(store, STORE_RESULTS, "old", 3);
+    g_assert_null(gone);
+}
+
+static void a_file_that_reads_like_a_directory_is_still_followed_as_one(void)
+{
+    g_autoptr(store) store = store_new_memory();
+    g_autoptr(store_batch) batch = store_batch_new(store);
+    g_autoptr(tree) tree = put_tree(batch, "f", "content");
+    /* the newest names the directory's message as a plain blob, the next one as a tree */
+    put_result(batch, "1", 2, 'b', tree_digest(tree));
+    put_result(batch, "2", 1, 't', tree_digest(tree));
+    commit(batch);
+    struct store_gc_result result;
+    g_assert_true(store_gc(store, 1000, describe, NULL, &result, NULL));
+    g_assert_cmpuint(result.blobs_removed, ==, 0);
+    g_assert_true(store_has_tree(store, tree, NULL));
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/store/memory/nothing-is-visible-before-the-commit",
+                    nothing_is_visible_before_the_commit);
+    g_test_add_func("/store/memory/a-dropped-batch-leaves-nothing", a_dropped_batch_leaves_nothing);
+    g_test_add_func("/store/memory/the-last-word-on-a-record-counts",
+                    the_last_word_on_a_record_counts);
+    g_test_add_func("/store/memory/what-is-not-there-is-missing", what_is_not_there_is_missing);
+    g_test_add_func("/store/memory/a-blob-of-another-size-is-another-blob",
+                    a_blob_of_another_size_is_another_blob);
+    g_test_add_func("/store/memory/a-collected-blob-fails-the-commit-that-counts-on-it",
+                    a_collected_blob_fails_the_commit_that_counts_on_it);
+    g_test_add_func("/store/memory/records-come-in-key-order-until-stopped",
+                    records_come_in_key_order_until_stopped);
+    g_test_add_func("/store/memory/the-log-is-newest-first", the_log_is_newest_first);
+    g_test_add_func("/store/memory/one-thread-at-a-time-holds-a-claim",
+                    one_thread_at_a_time_holds_a_claim);
+    g_test_add_func("/store/memory/waiting-for-a-claim-can-be-cancelled",
+                    waiting_for_a_claim_can_be_cancelled);
+    g_test_add_func("/store/memory/collection-keeps-what-newer-results-name",
+                    collection_keeps_what_newer_results_name);
+    g_test_add_func("/store/memory/a-file-that-reads-like-a-directory-is-still-followed-as-one",
+                    a_file_that_reads_like_a_directory_is_still_followed_as_one);
+    return g_test_run();
+}
