@@ -23,7 +23,7 @@ build: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
 
 %/build.ninja:
-	@meson setup $* $(SETUP_$(notdir $*)) -Dwerror=$(WERROR) >/dev/null || { cat $*/meson-logs/meson-log.txt; exit 1; }
+	@log=$$(meson setup $* $(SETUP_$(notdir $*)) -Dwerror=$(WERROR) 2>&1) || { echo "$$log"; exit 1; }
 
 SETUP_build-asan = --native-file dev.ini
 SETUP_build-tsan = -Db_sanitize=thread
@@ -61,6 +61,7 @@ tsan: build-tsan/build.ninja
 	@ninja -C build-tsan --quiet
 	@$(CHECK) build-tsan --patience 5 --wrapper 'setarch -R' unit
 
+VALGRIND = valgrind --quiet --error-exitcode=99 --leak-check=full \
+    --show-leak-kinds=definite --errors-for-leak-kinds=definite
 valgrind: build
-	@$(CHECK) $(BUILD) --patience 10 unit --wrapper 'valgrind --quiet --error-exitcode=99 \
-	    --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite'
+	@$(CHECK) $(BUILD) --patience 10 --wrapper '$(VALGRIND)' unit
