@@ -5,8 +5,8 @@
  *
  * An action's key is the digest of its Remote Execution API `Action` message, which names a
  * `Command` message and the input tree. It covers argv, environment, input tree, working directory,
- * outputs, stdin, timeout and platform, and nothing else: not the checkout's path, not the user, not
- * the time. Formats: doc/format/action.md, doc/format/result.md.
+ * outputs, stdin, timeout and platform, and nothing else: not the checkout's path, not the user,
+ * not the time. Formats: doc/format/action.md, doc/format/result.md.
  */
 #ifndef ACTION_ACTION_H
 #define ACTION_ACTION_H
@@ -15,16 +15,18 @@
 #include "tree/glob.h"
 
 struct action {
-    char **argv;              /* NULL-terminated, at least one */
-    char **environment;       /* "NAME=VALUE", sorted by NAME, NULL-terminated; complete */
-    struct tree *inputs;      /* what lies under the workspace root when it starts */
-    char *directory;          /* working directory relative to that root, "" for the root */
-    char **outputs;           /* patterns relative to the root, sorted, as glob_add() takes them with
-                                 a leading '/'; NULL: whatever it creates, changes or deletes */
+    char **argv;         /* NULL-terminated, at least one */
+    char **environment;  /* "NAME=VALUE", sorted by NAME, NULL-terminated; complete */
+    struct tree *inputs; /* what lies under the workspace root when it starts */
+    char *directory;     /* working directory relative to that root, "" for the root */
+    char **outputs;      /* patterns as glob_add(glob, "", …) takes them, sorted; those with a
+                            leading "!" apply last. One for which glob_is_pattern() is false
+                            is a path: "/a/b", special characters escaped by a backslash.
+                            NULL: whatever it creates, changes or deletes */
     struct digest stdin_blob; /* digest_empty() for /dev/null */
     gint64 timeout;           /* microseconds; 0: none */
     bool network;
-    char **platform;          /* "name=value", sorted, NULL-terminated: platform_fingerprint() */
+    char **platform; /* "name=value", sorted, NULL-terminated: platform_fingerprint() */
 };
 typedef struct action action;
 
@@ -46,6 +48,14 @@ struct action *action_load(struct store *store, const struct digest *digest, GEr
 /* The selection that `outputs` means; NULL (everything) if outputs is NULL. Caller frees. */
 struct glob *action_output_glob(const struct action *action, GError **error);
 
+/* The relative path that the pattern `output` means literally, or NULL if it is a glob. */
+char *action_output_path(const char *output);
+/* The pattern that means `path` (relative) literally: the inverse. Caller frees both. */
+char *action_output_pattern(const char *path);
+
+/* Value of environment variable `name`, borrowed, or NULL. */
+const char *action_variable(const struct action *action, const char *name);
+
 /* --- results ---------------------------------------------------------------------------------- */
 
 enum output_stream {
@@ -56,27 +66,28 @@ enum output_stream {
 /* Beside the tree: what a tree cannot hold of one output. */
 struct output_extra {
     char *path;
-    gint64 mtime;         /* ns since the epoch */
-    guint32 mode;         /* permission bits, 07777; of directories too */
-    char *hard_link;      /* path of the first output with the same inode, or NULL */
-    GBytes *xattrs;       /* encoded; NULL: none */
-    bool sparse;          /* had holes */
-    bool fifo;            /* a FIFO (which the tree does not show) */
+    gint64 mtime;    /* ns since the epoch */
+    guint32 mode;    /* permission bits, 07777; of directories too */
+    char *hard_link; /* path of the first output with the same inode, or NULL */
+    GBytes *xattrs;  /* encoded; NULL: none */
+    bool sparse;     /* had holes */
+    bool fifo;       /* a FIFO (which the tree does not show) */
 };
 
 struct result {
-    int exit_code;              /* 0..255; 128+n when killed by signal n */
-    int signal;                 /* 0, or the signal that ended it */
+    int exit_code; /* 0..255; 128+n when killed by signal n */
+    int signal;    /* 0, or the signal that ended it */
     bool timed_out;
     struct digest stdout_blob, stderr_blob;
-    GArray *order;              /* struct output_piece, in order of arrival */
-    struct digest outputs;      /* tree root: everything created or changed */
-    char **deleted;             /* sorted relative paths of inputs that are gone; NULL: none */
-    char **missing;             /* declared outputs that nothing matched; NULL: none */
-    GPtrArray *extras;          /* struct output_extra, by path */
-    gint64 wall, user, system;  /* microseconds */
-    gint64 max_rss;             /* bytes */
-    char *uncacheable;          /* one sentence why this must not be stored (V8); NULL: it may */
+    GArray *order;             /* struct output_piece, in order of arrival */
+    struct digest outputs;     /* tree root: everything created or changed */
+    char **deleted;            /* sorted relative paths of inputs that are gone; NULL: none */
+    char **missing;            /* declared outputs that nothing matched; NULL: none */
+    GPtrArray *extras;         /* struct output_extra, by path */
+    gint64 started;            /* microseconds since the epoch */
+    gint64 wall, user, system; /* microseconds */
+    gint64 max_rss;            /* bytes */
+    char *uncacheable;         /* one sentence why this must not be stored (V8); NULL: it may */
 };
 typedef struct result result;
 

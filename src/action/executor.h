@@ -15,24 +15,24 @@ typedef void (*executor_output)(enum output_stream stream, const void *data, siz
 
 struct execution_request {
     const struct action *action;
-    struct store *store;        /* where inputs come from */
-    struct store_batch *batch;  /* where outputs and streams go; the caller commits it */
-    executor_output output;     /* may be NULL */
+    struct store *store;       /* where inputs come from */
+    struct store_batch *batch; /* where outputs and streams go; the caller commits it */
+    executor_output output;    /* may be NULL */
     void *user;
     const volatile int *interrupt; /* a signal number to deliver to the command, or 0. The first is
                                       delivered as it is; 'interrupt_count' rising again kills */
     const volatile int *interrupt_count;
     unsigned jobs;
-    bool keep;                  /* leave the directory behind, and a script that repeats it */
+    bool keep; /* leave the directory behind, and a script that repeats it */
 };
 
 struct execution {
-    struct result *result;      /* owned */
-    struct tree *outputs;       /* owned: the tree whose digest the result carries */
-    int directory;              /* where the outputs lie as files (path = root/relative path), or -1
-                                   when they exist in the store alone */
-    char *kept;                 /* with request.keep: the directory's path; else NULL */
-    void *private;              /* the executor's own; released by execution_clear() */
+    struct result *result; /* owned */
+    struct tree *outputs;  /* owned: the tree whose digest the result carries */
+    int directory;         /* where the outputs lie as files (path = root/relative path), or -1
+                              when they exist in the store alone */
+    char *kept;            /* with request.keep: the directory's path; else NULL */
+    void *private;         /* the executor's own; released by execution_clear() */
     void (*release)(void *private);
 };
 

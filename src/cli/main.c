@@ -1,5 +1,69 @@
 // SPDX-License-Identifier: Apache-2.0
-int main(void)
+/* Finds the command. */
+#include "cli/cli.h"
+
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct command {
+    const char *name;
+    command_main run;
+    const char *summary;
+} commands[] = {
+    { "run", command_run, "run a command sealed, or reuse its result" },
+    { "why", command_why, "explain why a run was reused or not" },
+    { "log", command_log, "list recorded runs" },
+    { "stats", command_stats, "show what the store holds and what it saved" },
+    { "store", command_store, "put, get, combine and check stored files and trees" },
+    { "gc", command_gc, "make the store smaller" },
+    { "doctor", command_doctor, "show what this machine offers" },
+};
+
+static int print_help(FILE *stream, int status)
 {
-    return 0;
+    fputs("Usage: vial COMMAND [OPTION…] [ARGUMENT…]\n\n"
+          "Runs any command sealed, and never repeats a run whose inputs are unchanged.\n\n",
+          stream);
+    for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
+        fprintf(stream, "  %-8s %s\n", commands[i].name, commands[i].summary);
+    fputs("\n  --help     print this, or with a command its options\n"
+          "  --version  print the version\n\n"
+          "The store is $VIAL_STORE, else $XDG_CACHE_HOME/vial, else ~/.cache/vial.\n",
+          stream);
+    return stream == stdout ? finish_output(status) : status;
+}
+
+static const struct command *find(const char *name)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    setlocale(LC_CTYPE, "");
+    if (argc < 2)
+        return print_help(stderr, EXIT_USAGE);
+    const char *name = argv[1];
+    if (strcmp(name, "--version") == 0) {
+        puts("vial " VIAL_VERSION);
+        return finish_output(EXIT_OK);
+    }
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+        return print_help(stdout, EXIT_OK);
+    if (strcmp(name, "help") == 0 && argc == 3 && find(argv[2]) != NULL) {
+        char *help[] = { argv[2], (char *)"--help", NULL };
+        return find(argv[2])->run(2, help);
+    }
+    if (strcmp(name, "help") == 0)
+        return print_help(stdout, EXIT_OK);
+    const struct command *command = find(name);
+    if (command == NULL) {
+        fprintf(stderr, "vial: there is no command %s; `vial --help` lists them\n", name);
+        return EXIT_USAGE;
+    }
+    return command->run(argc - 1, argv + 1);
 }

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The life of an action, and what its outputs and variables mean. */
+#include "action/action.h"
+
+#include <string.h>
+
+struct action *action_new(void)
+{
+    struct action *action = g_new0(struct action, 1);
+    action->argv = g_new0(char *, 1);
+    action->environment = g_new0(char *, 1);
+    action->platform = g_new0(char *, 1);
+    action->inputs = tree_empty();
+    action->directory = g_strdup("");
+    action->stdin_blob = *digest_empty();
+    return action;
+}
+
+void action_free(struct action *action)
+{
+    if (action == NULL)
+        return;
+    g_strfreev(action->argv);
+    g_strfreev(action->environment);
+    g_strfreev(action->outputs);
+    g_strfreev(action->platform);
+    g_clear_pointer(&action->inputs, tree_unref);
+    g_free(action->directory);
+    g_free(action);
+}
+
+struct glob *action_output_glob(const struct action *action, GError **error)
+{
+    if (action->outputs == NULL)
+        return NULL;
+    g_autoptr(glob) made = glob_new();
+    for (int negative = 0; negative < 2; negative++)
+        for (char **output = action->outputs; *output != NULL; output++)
+            if ((**output == '!') == (negative == 1) && !glob_add(made, "", *output, error))
+                return NULL;
+    return g_steal_pointer(&made);
+}
+
+char *action_output_path(const char *output)
+{
+    if (glob_is_pattern(output) || *output != '/')
+        return NULL;
+    GString *path = g_string_new(NULL);
+    for (const char *at = output + 1; *at != '\0'; at++) {
+        if (*at == '\\' && at[1] != '\0')
+            at++;
+        g_string_append_c(path, *at);
+    }
+    return g_string_free(path, FALSE);
+}
+
+char *action_output_pattern(const char *path)
+{
+    GString *pattern = g_string_new("/");
+    for (const char *at = path; *at != '\0'; at++) {
+        if (strchr("*?[]!\\", *at) != NULL)
+            g_string_append_c(pattern, '\\');
+        g_string_append_c(pattern, *at);
+    }
+    return g_string_free(pattern, FALSE);
+}
+
+const char *action_variable(const struct action *action, const char *name)
+{
+    size_t length = strlen(name);
+    for (char **variable = action->environment; *variable != NULL; variable++)
+        if (strncmp(*variable, name, length) == 0 && (*variable)[length] == '=')
+            return *variable + length + 1;
+    return NULL;
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Own outputs: what earlier executions of the same command left in the workspace counts as rolled
+ * back before its key is made, so that `vial run cc -o x x.c` is a hit the second time although x
+ * now lies among the inputs.
+ *
+ * Per weak key and path: pairs (state before, state after), newest first. If the present state of a
+ * path equals a recorded `after`, the state `before` takes its place. This decides only *which*
+ * input tree the command gets; the key always covers the tree it does get, so no answer of this
+ * table can make a wrong hit. Format: doc/format/own-outputs.md.
+ */
+#ifndef CACHE_OWN_H
+#define CACHE_OWN_H
+
+#include "action/action.h"
+
+struct own;
+typedef struct own own;
+
+/* What is known for `weak`; empty if nothing is, or if the record is damaged. */
+struct own *own_load(struct store *store, const struct digest *weak);
+void own_free(struct own *own);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(own, own_free)
+
+/*
+ * `tree` with own outputs rolled back. A state whose content `store` no longer holds is not brought
+ * back; a directory that own outputs brought about goes if nothing else is in it.
+ */
+struct tree *own_roll_back(const struct own *own, struct store *store, struct tree *tree);
+
+/*
+ * Learn from an execution that started with `inputs` and left `outputs` and deletions. Returns
+ * whether anything new was learned.
+ */
+bool own_learn(struct own *own, const struct tree *inputs, const struct tree *outputs,
+               char *const *deleted);
+
+GBytes *own_encode(const struct own *own);
+struct own *own_decode(GBytes *bytes, GError **error);
+void own_record(const struct own *own, struct store_batch *batch, const struct digest *weak);
+
+#endif

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+/* vial run: the options, the terminal, the exit status. */
+#include "base/fault.h"
+#include "base/fd.h"
+#include "cli/cli.h"
+#include "session/session.h"
+#include "ui/ui.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct arguments {
+    char **inputs, **outputs, **variables;
+    char *directory, *stdin_file, *commit, *events;
+    double timeout;
+    gboolean network, no_cache, refresh, cache_failures, keep, dry_run;
+    int check, jobs;
+    char **argv; /* borrowed */
+};
+
+static void arguments_clear(struct arguments *arguments)
+{
+    g_strfreev(arguments->inputs);
+    g_strfreev(arguments->outputs);
+    g_strfreev(arguments->variables);
+    g_free(arguments->directory);
+    g_free(arguments->stdin_file);
+    g_free(arguments->commit);
+    g_free(arguments->events);
+}
+
+static enum parsed parse(int argc, char **argv, struct arguments *out)
+{
+    const GOptionEntry entries[] = {
+        { NULL, 'i', 0, G_OPTION_ARG_FILENAME_ARRAY, &out->inputs,
+          "An input (default: the whole workspace)", "PATH|GLOB" },
+        { NULL, 'o', 0, G_OPTION_ARG_FILENAME_ARRAY, &out->outputs,
+          "An output (default: whatever changes)", "PATH|GLOB" },
+        { NULL, 'e', 0, G_OPTION_ARG_FILENAME_ARRAY, &out->variables,
+          "Set a variable, or pass on the caller's", "NAME[=VALUE]" },
+        { NULL, 'C', 0, G_OPTION_ARG_FILENAME, &out->directory, "Start in DIR", "DIR" },
+        { "stdin", 0, 0, G_OPTION_ARG_FILENAME, &out->stdin_file, "The command's standard input",
+          "FILE" },
+        { "timeout", 0, 0, G_OPTION_ARG_DOUBLE, &out->timeout,
+          "End the command after S seconds, with status 124", "S" },
+        { "net", 0, 0, G_OPTION_ARG_NONE, &out->network,
+          "Allow the network; the result is not kept", NULL },
+        { "no-cache", 0, 0, G_OPTION_ARG_NONE, &out->no_cache,
+          "Neither look for a result nor keep one", NULL },
+        { "refresh", 0, 0, G_OPTION_ARG_NONE, &out->refresh,
+          "Run even if the result is known, and keep the new one", NULL },
+        { "cache-failures", 0, 0, G_OPTION_ARG_NONE, &out->cache_failures,
+          "Reuse the result of a command that failed, too", NULL },
+        { "commit", 0, 0, G_OPTION_ARG_STRING, &out->commit,
+          "Write outputs always (default), on success, or never", "always|success|never" },
+        { "keep-sandbox", 0, 0, G_OPTION_ARG_NONE, &out->keep,
+          "Keep the sandbox's directory and say where", NULL },
+        { "check", 0, 0, G_OPTION_ARG_INT, &out->check,
+          "Run N times and name the outputs that differ", "N" },
+        { "dry-run", 0, 0, G_OPTION_ARG_NONE, &out->dry_run,
+          "Say whether it would run; change nothing", NULL },
+        { "events", 0, 0, G_OPTION_ARG_FILENAME, &out->events,
+          "Append what happens to FILE as JSON lines", "FILE" },
+        { NULL, 'j', 0, G_OPTION_ARG_INT, &out->jobs, "Use N threads for files", "N" },
+        { NULL, 0, 0, 0, NULL, NULL, NULL },
+    };
+    const struct usage usage = {
+        .name = "run",
+        .arguments = "[--] COMMAND [ARGUMENT…]",
+        .summary = "Run a command sealed, or reuse its result.",
+        .entries = entries,
+        .least = 1,
+        .most = -1,
+    };
+    enum parsed parsed = options_parse(&usage, &argc, &argv);
+    out->argv = argv;
+    return parsed;
+}
+
+static bool commit_policy(const char *text, enum commit_policy *out)
+{
+    static const char *const names[] = { "always", "success", "never" };
+    for (size_t i = 0; text != NULL && i < G_N_ELEMENTS(names); i++)
+        if (strcmp(text, names[i]) == 0) {
+            *out = (enum commit_policy)i;
+            return true;
+        }
+    *out = COMMIT_ALWAYS;
+    return text == NULL;
+}
+
+static bool check_arguments(const struct arguments *arguments, enum commit_policy *policy,
+                            GError **error)
+{
+    if (!commit_policy(arguments->commit, policy))
+        return fault_set(error, FAULT_USAGE, "--commit=%s: must be always, success or never",
+                         arguments->commit);
+    if (!(arguments->timeout >= 0) || arguments->timeout > 1e9)
+        return fault_set(error, FAULT_USAGE, "--timeout: must be a number of seconds above 0");
+    if (arguments->jobs < 0 || arguments->jobs > 4096)
+        return fault_set(error, FAULT_USAGE, "-j %d: must be a number of threads, 1 to 4096",
+                         arguments->jobs);
+    if (arguments->check < 0 || arguments->check == 1 || arguments->check > 100000)
+        return fault_set(error, FAULT_USAGE, "--check %d: must be 2 or more", arguments->check);
+    if (arguments->argv[0][0] == '\0')
+        return fault_set(error, FAULT_USAGE, "the command is an empty word");
+    return true;
+}
+
+/* --- what the command prints ------------------------------------------------------------------ */
+
+struct output {
+    struct event_sink *text;
+    bool broken[3]; /* nobody reads this stream any more */
+};
+
+static void forward(enum output_stream stream, const void *data, size_t size, void *user)
+{
+    struct output *output = user;
+    int descriptor = stream == OUTPUT_STDOUT ? STDOUT_FILENO : STDERR_FILENO;
+    if (output->broken[descriptor])
+        return;
+    ui_clear_line(output->text);
+    output->broken[descriptor] = !fd_write_all(descriptor, data, size, "output", NULL);
+}
+
+/* --- running ---------------------------------------------------------------------------------- */
+
+static int status_of(const GError *error)
+{
+    fprintf(stderr, "vial: %s\n", error->message);
+    if (interrupt != 0)
+        return 128 + interrupt;
+    if (g_error_matches(error, FAULT, FAULT_NOT_FOUND))
+        return EXIT_NOT_FOUND;
+    return g_error_matches(error, FAULT, FAULT_NOT_RUNNABLE) ? EXIT_NOT_RUNNABLE : EXIT_FAILED;
+}
+
+static int run_once(struct session *session, const struct run_request *request,
+                    struct event_sink *sink)
+{
+    struct run_outcome outcome;
+    g_autoptr(GError) error = NULL;
+    bool ok = session_run(session, request, &outcome, &error);
+    int status = ok ? outcome.exit_code : status_of(error);
+    ui_clear_line(sink);
+    if (ok && request->dry_run) {
+        char text[DIGEST_TEXT_SIZE];
+        printf("%s %s\n", outcome.hit ? "would reuse" : "would run",
+               digest_print(&outcome.key, text));
+        status = finish_output(EXIT_OK);
+    }
+    if (ok && outcome.kept != NULL)
+        fprintf(stderr, "vial: the sandbox is %s; repeat the command there with %s/rerun\n",
+                outcome.kept, outcome.kept);
+    run_outcome_clear(&outcome);
+    return status;
+}
+
+static int run_check(struct session *session, const struct run_request *request, int times)
+{
+    guint64 differences = 0;
+    int status;
+    g_autoptr(GError) error = NULL;
+    if (!session_check(session, request, (unsigned)times, &differences, &status, &error))
+        return status_of(error);
+    if (interrupt != 0)
+        return 128 + interrupt;
+    if (differences == 0)
+        fprintf(stderr, "vial: %d runs, no difference\n", times);
+    return status == 0 && differences > 0 ? EXIT_NO : status;
+}
+
+/* A store that cannot be had costs reuse, not the run. */
+static struct store *open_or_do_without(bool dry_run)
+{
+    g_autofree char *path = store_default_path();
+    g_autofree char *notice = NULL;
+    g_autoptr(GError) error = NULL;
+    struct store_options options = { .read_only = dry_run && access(path, F_OK) == 0 };
+    struct store *store = store_open(path, &options, &notice, &error);
+    if (notice != NULL)
+        fprintf(stderr, "vial: %s\n", notice);
+    if (store != NULL || g_error_matches(error, FAULT, FAULT_FORMAT) ||
+        g_error_matches(error, FAULT, FAULT_USAGE)) {
+        if (store == NULL)
+            fprintf(stderr, "vial: %s\n", error->message);
+        return store;
+    }
+    fprintf(stderr, "vial: nothing will be reused or kept: %s\n", error->message);
+    return store_new_memory();
+}
+
+static int run_with(struct session *session, const struct arguments *arguments,
+                    enum commit_policy policy, struct event_sink *text, struct event_sink *sink)
+{
+    struct output output = { .text = text };
+    struct run_request request = {
+        .argv = arguments->argv,
+        .inputs = arguments->inputs,
+        .outputs = arguments->outputs,
+        .variables = arguments->variables,
+        .stdin_file = arguments->stdin_file,
+        .timeout = (gint64)(arguments->timeout * G_USEC_PER_SEC),
+        .network = arguments->network,
+        .no_cache = arguments->no_cache,
+        .refresh = arguments->refresh,
+        .cache_failures = arguments->cache_failures,
+        .keep = arguments->keep,
+        .dry_run = arguments->dry_run,
+        .commit = policy,
+        .jobs = (unsigned)arguments->jobs,
+        .interrupt = &interrupt,
+        .interrupt_count = &interrupt_count,
+        .output = forward,
+        .user = &output,
+    };
+    return arguments->check > 0 ? run_check(session, &request, arguments->check)
+                                : run_once(session, &request, sink);
+}
+
+static int run_in_session(const struct arguments *arguments, enum commit_policy policy)
+{
+    g_autoptr(GError) error = NULL;
+    struct text_options options = { .stream = stderr, .terminal = isatty(STDERR_FILENO) };
+    const char *no_colour = g_getenv("NO_COLOR"), *terminal = g_getenv("TERM");
+    options.terminal = options.terminal && g_strcmp0(terminal, "dumb") != 0;
+    options.colour = options.terminal && (no_colour == NULL || *no_colour == '\0');
+    g_autofree char *here = g_get_current_dir();
+    g_autoptr(store) store = open_or_do_without(arguments->dry_run);
+    if (store == NULL)
+        return EXIT_FAILED;
+    struct event_sink *json =
+        arguments->events == NULL ? NULL : ui_json_new(arguments->events, &error);
+    if (error != NULL)
+        return status_of(error);
+    struct event_sink *text = ui_text_new(&options);
+    struct event_sink *sink = ui_both_new(text, json);
+    g_autoptr(session) session = session_open(here, store, sink, &error);
+    int status =
+        session == NULL ? status_of(error) : run_with(session, arguments, policy, text, sink);
+    g_clear_error(&error);
+    if (!ui_free(sink, &error))
+        fprintf(stderr, "vial: %s\n", error->message);
+    return status;
+}
+
+int command_run(int argc, char **argv)
+{
+    struct arguments arguments = { 0 };
+    enum commit_policy policy;
+    g_autoptr(GError) error = NULL;
+    enum parsed parsed = parse(argc, argv, &arguments);
+    int status = parsed == PARSED_HELP ? finish_output(EXIT_OK) : EXIT_FAILED;
+    if (parsed == PARSED) {
+        interrupt_catch();
+        if (!check_arguments(&arguments, &policy, &error))
+            status = status_of(error);
+        else if (arguments.directory != NULL && chdir(arguments.directory) < 0)
+            fprintf(stderr, "vial: -C %s: %s\n", arguments.directory, g_strerror(errno));
+        else
+            status = run_in_session(&arguments, policy);
+    }
+    arguments_clear(&arguments);
+    return status;
+}

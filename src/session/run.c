@@ -1,0 +1,602 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * One run: action -> cache -> executor -> commit. Every command that vial executes goes this way.
+ */
+#include "action/platform.h"
+#include "base/fault.h"
+#include "base/fd.h"
+#include "cache/cache.h"
+#include "sandbox/sandbox.h"
+#include "session/session-internal.h"
+
+#include <string.h>
+#include <time.h>
+
+/* A user who saves files faster than they can be captured is told so rather than waited for. */
+#define CAPTURE_ATTEMPTS 3
+
+struct run {
+    struct session *session;
+    const struct run_request *request;
+    struct run_outcome *out;
+    gint64 start;        /* monotonic, microseconds */
+    gint64 began;        /* the kernel's coarse clock when capture began, ns */
+    struct store *store; /* the session's, or `spare` when that cannot be written */
+    struct store *spare; /* in memory */
+    struct action *action;
+    struct glob *input_glob, *output_glob;
+    struct tree *present; /* the inputs as they lie in the workspace */
+    struct tree *stale;   /* what declared outputs are before the run; or NULL */
+    struct own *own;
+    struct digest weak, key;
+    gint64 newest;
+    struct cached cached;
+    struct execution execution;
+    struct store_claim *claim;
+    char *reason;        /* why it runs */
+    const char *refusal; /* why its result is not stored; borrowed from the result */
+    enum sandbox_level level;
+};
+
+static void run_clear(struct run *run)
+{
+    store_claim_release(run->claim);
+    execution_clear(&run->execution);
+    cached_clear(&run->cached);
+    own_free(run->own);
+    g_clear_pointer(&run->present, tree_unref);
+    g_clear_pointer(&run->stale, tree_unref);
+    glob_free(run->input_glob);
+    glob_free(run->output_glob);
+    action_free(run->action);
+    store_close(run->spare);
+    g_free(run->reason);
+}
+
+void run_outcome_clear(struct run_outcome *outcome)
+{
+    execution_clear(&outcome->execution);
+    g_clear_pointer(&outcome->kept, g_free);
+}
+
+static bool interrupted(const struct run *run)
+{
+    return run->request->interrupt != NULL && *run->request->interrupt != 0;
+}
+
+static void warn(struct run *run, const char *format, ...) G_GNUC_PRINTF(2, 3);
+static void warn(struct run *run, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    g_autofree char *text = g_strdup_vprintf(format, arguments);
+    va_end(arguments);
+    event_emit(run->session->sink, EVENT_WARNING, { "message", EVENT_TEXT, .text = text });
+}
+
+/* --- what is to run --------------------------------------------------------------------------- */
+
+static bool make_action(struct run *run, GError **error)
+{
+    const struct run_request *request = run->request;
+    struct action *action = run->action = action_new();
+    g_strfreev(action->argv);
+    g_strfreev(action->environment);
+    g_free(action->directory);
+    action->argv = g_strdupv(request->argv);
+    action->directory = g_strdup(run->session->directory);
+    action->timeout = request->timeout;
+    action->network = request->network;
+    action->environment = environment_make(request->variables, error);
+    if (action->environment == NULL)
+        return false;
+    if (request->outputs != NULL) {
+        action->outputs = selection_outputs(run->session, request->outputs, error);
+        if (action->outputs == NULL)
+            return false;
+        run->output_glob = action_output_glob(action, error);
+        if (run->output_glob == NULL)
+            return false;
+    }
+    run->input_glob = selection_inputs(run->session, request->inputs, error);
+    return run->input_glob != NULL;
+}
+
+/* Standard input must be there before the key can be made; it is rarely anything. */
+static bool take_standard_input(struct run *run, GError **error)
+{
+    g_autoptr(store_batch) batch = store_batch_new(run->store);
+    if (!standard_input(run->request->stdin_file, batch, &run->action->stdin_blob, error))
+        return false;
+    return run->action->stdin_blob.size == 0 || store_batch_commit(batch, error);
+}
+
+static void report_capture(guint64 files, guint64 bytes, void *user)
+{
+    struct run *run = user;
+    event_emit(run->session->sink, EVENT_CAPTURING,
+               { "files", EVENT_NUMBER, .number = (gint64)files },
+               { "bytes", EVENT_NUMBER, .number = (gint64)bytes });
+}
+
+static struct capture_request capture_request(struct run *run, const struct glob *select)
+{
+    return (struct capture_request){
+        .directory = run->session->root_fd,
+        .name = run->session->root,
+        .select = select,
+        .cache = run->session->stats,
+        .jobs = run->request->jobs,
+        .cancel = run->request->interrupt,
+        .progress = report_capture,
+        .user = run,
+    };
+}
+
+/* Capture the inputs; with a batch, contents too. */
+static bool capture_inputs(struct run *run, struct store_batch *batch, struct tree **out,
+                           GError **error)
+{
+    struct capture_request request = capture_request(run, run->input_glob);
+    struct capture capture = { 0 };
+    gint64 start = g_get_monotonic_time();
+    request.batch = batch;
+    if (!store_capture(run->store, &request, &capture, error))
+        return false;
+    *out = g_steal_pointer(&capture.tree);
+    run->newest = MAX(run->newest, capture.newest);
+    event_emit(run->session->sink, EVENT_CAPTURED,
+               { "files", EVENT_NUMBER, .number = (gint64)capture.files },
+               { "hashed", EVENT_NUMBER, .number = (gint64)capture.files_hashed },
+               { "duration", EVENT_SECONDS,
+                 .seconds = (double)(g_get_monotonic_time() - start) / G_USEC_PER_SEC });
+    capture_clear(&capture);
+    return true;
+}
+
+/* What lies where declared outputs will go: commit must know the user's file from an old output. */
+static bool capture_stale_outputs(struct run *run, GError **error)
+{
+    struct capture_request request = capture_request(run, run->output_glob);
+    struct capture capture = { 0 };
+    request.outputs = true;
+    if (run->output_glob == NULL)
+        return true;
+    if (!store_capture(run->store, &request, &capture, error))
+        return false;
+    run->stale = g_steal_pointer(&capture.tree);
+    capture_clear(&capture);
+    return true;
+}
+
+struct fingerprint {
+    struct run *run;
+    char **platform;
+    GError *error;
+};
+
+static gpointer fingerprint_thread(gpointer data)
+{
+    struct fingerprint *work = data;
+    work->platform = platform_fingerprint(work->run->session->stats, work->run->action,
+                                          sandbox_level_name(work->run->level), &work->error);
+    return NULL;
+}
+
+/* The machine and the workspace at once: each is about one stat per file. */
+static bool observe(struct run *run, GError **error)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    run->began = fd_nanoseconds(now);
+    struct fingerprint work = { .run = run };
+    GThread *thread = g_thread_new("fingerprint", fingerprint_thread, &work);
+    bool ok = capture_inputs(run, NULL, &run->present, error) &&
+              capture_stale_outputs(run, error) &&
+              selection_check(run->session, run->request->inputs, run->present, error);
+    g_thread_join(thread);
+    if (!ok || work.platform == NULL) {
+        g_strfreev(work.platform);
+        if (ok)
+            g_propagate_error(error, work.error);
+        else
+            g_clear_error(&work.error);
+        return false;
+    }
+    g_strfreev(run->action->platform);
+    run->action->platform = work.platform;
+    return true;
+}
+
+/* Own outputs out, key made. */
+static void make_key(struct run *run)
+{
+    if (run->own == NULL) {
+        action_weak_digest(run->action, &run->weak);
+        run->own = own_load(run->store, &run->weak);
+    }
+    tree_unref(run->action->inputs);
+    run->action->inputs = own_roll_back(run->own, run->store, run->present);
+    action_digest(run->action, &run->key);
+    run->out->key = run->key;
+}
+
+/* --- reuse ------------------------------------------------------------------------------------ */
+
+static bool look_up(struct run *run)
+{
+    char text[DIGEST_TEXT_SIZE];
+    bool hit = false;
+    g_clear_pointer(&run->reason, g_free);
+    if (run->request->no_cache)
+        run->reason = g_strdup("--no-cache");
+    else if (run->request->refresh)
+        run->reason = g_strdup("--refresh");
+    else
+        hit = cache_find(run->store, &run->key, run->request->cache_failures, &run->cached);
+    if (!hit && run->reason == NULL)
+        run->reason = g_strdup(run->cached.reason);
+    event_emit(run->session->sink, EVENT_LOOKUP,
+               { "key", EVENT_TEXT, .text = digest_print(&run->key, text) },
+               { "result", EVENT_TEXT, .text = hit ? "hit" : "miss" },
+               { "reason", EVENT_TEXT, .text = run->reason });
+    return hit;
+}
+
+static bool replay(struct run *run, GBytes *out_bytes, GBytes *err_bytes)
+{
+    const GArray *order = run->cached.result->order;
+    const guint8 *at[] = { [OUTPUT_STDOUT] = g_bytes_get_data(out_bytes, NULL),
+                           [OUTPUT_STDERR] = g_bytes_get_data(err_bytes, NULL) };
+    for (guint i = 0; run->request->output != NULL && i < order->len; i++) {
+        const struct output_piece *piece = &g_array_index(order, struct output_piece, i);
+        run->request->output((enum output_stream)piece->stream, at[piece->stream],
+                             (size_t)piece->size, run->request->user);
+        at[piece->stream] += piece->size;
+    }
+    return true;
+}
+
+static bool commit(struct run *run, const struct tree *outputs, const struct result *result,
+                   int source, GError **error)
+{
+    bool wanted = run->request->commit == COMMIT_ALWAYS ||
+                  (run->request->commit == COMMIT_SUCCESS && result->exit_code == 0);
+    if (!wanted)
+        return true;
+    struct commit commit = {
+        .session = run->session,
+        .present = run->present,
+        .present_glob = run->input_glob,
+        .inputs = run->action->inputs,
+        .stale = run->stale,
+        .stale_glob = run->output_glob,
+        .store = run->store,
+        .outputs = outputs,
+        .result = result,
+        .source = source,
+        .began = run->began,
+        .newest = run->newest,
+    };
+    bool ok = commit_outputs(&commit, error);
+    event_emit(run->session->sink, EVENT_COMMITTED,
+               { "written", EVENT_NUMBER, .number = (gint64)commit.written },
+               { "deleted", EVENT_NUMBER, .number = (gint64)commit.deleted },
+               { "unchanged", EVENT_NUMBER, .number = (gint64)commit.unchanged },
+               { "kept", EVENT_NUMBER, .number = (gint64)commit.kept });
+    return ok;
+}
+
+static void report_missing(struct run *run, const struct result *result)
+{
+    for (char **missing = result->missing; missing != NULL && *missing != NULL; missing++)
+        event_emit(run->session->sink, EVENT_MISSING, { "path", EVENT_TEXT, .text = *missing });
+}
+
+static void remember(struct run *run, const struct result *result, bool stored)
+{
+    struct history_entry entry = {
+        .time = g_get_real_time(),
+        .workspace = run->session->root,
+        .argv = run->action->argv,
+        .key = run->key,
+        .weak = run->weak,
+        .hit = run->out->hit,
+        .stored = stored,
+        .exit_code = run->out->exit_code,
+        .duration = g_get_monotonic_time() - run->start,
+        .work = result->wall,
+        .reason = run->out->hit          ? NULL
+                  : run->refusal != NULL ? (char *)run->refusal
+                                         : run->reason,
+    };
+    g_autoptr(GError) error = NULL;
+    if (!history_append(run->session->store, &entry, &error) &&
+        !g_error_matches(error, FAULT, FAULT_READ_ONLY))
+        warn(run, "this run is not in the history: %s", error->message);
+}
+
+static void finish(struct run *run, const struct result *result, bool stored)
+{
+    char text[DIGEST_TEXT_SIZE];
+    run->out->exit_code = result->exit_code;
+    remember(run, result, stored);
+    double duration = (double)(g_get_monotonic_time() - run->start) / G_USEC_PER_SEC;
+    double work = (double)result->wall / G_USEC_PER_SEC;
+    event_emit(run->session->sink, EVENT_FINISHED,
+               { "result", EVENT_TEXT, .text = run->out->hit ? "hit" : "run" },
+               { "exit", EVENT_NUMBER, .number = result->exit_code },
+               { "duration", EVENT_SECONDS, .seconds = duration },
+               { "saved", EVENT_SECONDS, .seconds = run->out->hit ? MAX(work - duration, 0) : 0 },
+               { "key", EVENT_TEXT, .text = digest_print(&run->key, text) },
+               { "stored", EVENT_BOOLEAN, .boolean = stored },
+               { "reason", EVENT_TEXT,
+                 .text = run->out->hit          ? NULL
+                         : run->refusal != NULL ? run->refusal
+                                                : run->reason });
+}
+
+/*
+ * Deliver a cached result. False without *error: a blob turned out damaged on its way out, so the
+ * hit was none and the command must run.
+ */
+static bool deliver(struct run *run, GError **error)
+{
+    const struct result *result = run->cached.result;
+    g_autoptr(GError) local = NULL;
+    g_autoptr(GBytes) out_bytes = store_get(run->store, &result->stdout_blob, &local);
+    g_autoptr(GBytes) err_bytes =
+        out_bytes == NULL ? NULL : store_get(run->store, &result->stderr_blob, &local);
+    if (err_bytes == NULL || !commit(run, run->cached.outputs, result, -1, &local)) {
+        bool gone = g_error_matches(local, FAULT, FAULT_MISSING) ||
+                    g_error_matches(local, FAULT, FAULT_CORRUPT);
+        if (!gone)
+            g_propagate_error(error, g_steal_pointer(&local));
+        g_free(run->reason);
+        run->reason = g_strdup("a stored output is gone or damaged");
+        cached_clear(&run->cached);
+        return false;
+    }
+    run->out->hit = true;
+    replay(run, out_bytes, err_bytes);
+    report_missing(run, result);
+    finish(run, result, true);
+    return true;
+}
+
+/* --- execution -------------------------------------------------------------------------------- */
+
+/*
+ * Contents of the inputs into the store. The key was made from digests alone, so the contents are
+ * captured again: *changed if they are no longer those of the key.
+ */
+static bool store_inputs(struct run *run, bool *changed, GError **error)
+{
+    g_autoptr(store_batch) batch = store_batch_new(run->store);
+    g_autoptr(tree) again = NULL;
+    if (!capture_inputs(run, batch, &again, error))
+        return false;
+    *changed = !digest_equal(tree_digest(again), tree_digest(run->present));
+    tree_unref(run->present);
+    run->present = g_steal_pointer(&again);
+    return store_batch_commit(batch, error);
+}
+
+/* The store cannot take the inputs: run all the same, from memory, and keep nothing. */
+static bool use_spare_store(struct run *run, const GError *cause)
+{
+    if (run->spare != NULL || g_error_matches(cause, FAULT, FAULT_CANCELLED) ||
+        g_error_matches(cause, FAULT, FAULT_UNSUPPORTED) ||
+        g_error_matches(cause, FAULT, FAULT_CHANGED))
+        return false;
+    warn(run, "running without the store: %s", cause->message);
+    run->spare = store_new_memory();
+    run->store = run->spare;
+    return true;
+}
+
+static bool provide_inputs(struct run *run, bool *changed, GError **error)
+{
+    g_autoptr(GError) local = NULL;
+    if (store_inputs(run, changed, &local))
+        return true;
+    if (!use_spare_store(run, local)) {
+        g_propagate_error(error, g_steal_pointer(&local));
+        return false;
+    }
+    g_autoptr(store_batch) batch = store_batch_new(run->store); /* its pipe has been read */
+    if (run->action->stdin_blob.size != 0) {
+        g_autoptr(GBytes) bytes = store_get(run->session->store, &run->action->stdin_blob, error);
+        struct digest ignored;
+        if (bytes == NULL ||
+            !store_batch_put(batch, g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes),
+                             &ignored, error) ||
+            !store_batch_commit(batch, error))
+            return false;
+    }
+    return store_inputs(run, changed, error);
+}
+
+/* Where the program is, if the caller's PATH leads to it and the sealed one does not. */
+static void hint_at_program(const struct run *run, GError **error)
+{
+    const char *name = run->action->argv[0];
+    g_autofree char *found = strchr(name, '/') == NULL ? g_find_program_in_path(name) : NULL;
+    if (found == NULL)
+        return;
+    bool visible = g_str_has_prefix(found, "/usr/") || g_str_has_prefix(found, "/bin/") ||
+                   g_str_has_prefix(found, "/sbin/");
+    g_autofree char *advice =
+        visible ? g_strdup_printf("it is %s on your PATH: name it so, or add -e PATH", found)
+                : g_strdup_printf("it is %s on your PATH, which a sealed run cannot see", found);
+    g_autofree char *message = g_strdup_printf("%s; %s", (*error)->message, advice);
+    g_free((*error)->message);
+    (*error)->message = g_steal_pointer(&message);
+}
+
+static bool execute(struct run *run, struct store_batch *batch, GError **error)
+{
+    struct sandbox_options options = { .level = run->level, .vary = run->request->vary };
+    struct executor *executor = sandbox_new(&options, error);
+    if (executor == NULL)
+        return false;
+    struct execution_request request = {
+        .action = run->action,
+        .store = run->store,
+        .batch = batch,
+        .output = run->request->output,
+        .user = run->request->user,
+        .interrupt = run->request->interrupt,
+        .interrupt_count = run->request->interrupt_count,
+        .jobs = run->request->jobs,
+        .keep = run->request->keep,
+    };
+    char text[DIGEST_TEXT_SIZE];
+    event_emit(run->session->sink, EVENT_STARTED,
+               { "argv", EVENT_TEXTS, .texts = (const char *const *)run->action->argv },
+               { "key", EVENT_TEXT, .text = digest_print(&run->key, text) },
+               { "level", EVENT_TEXT, .text = sandbox_level_name(run->level) });
+    bool ok = executor_run(executor, &request, &run->execution, error);
+    executor_free(executor);
+    if (!ok && error != NULL && g_error_matches(*error, FAULT, FAULT_NOT_FOUND))
+        hint_at_program(run, error);
+    return ok;
+}
+
+/* Result, own outputs, action and what was learned about files: all in one commit, or none. */
+static bool store_result(struct run *run, struct store_batch *batch)
+{
+    const struct result *result = run->execution.result;
+    struct digest ignored;
+    g_autoptr(GError) error = NULL;
+    run->refusal = interrupted(run)     ? "it was interrupted"
+                   : run->spare != NULL ? "the store could not be written"
+                                        : cache_refusal(result);
+    if (run->request->no_cache || run->spare != NULL)
+        return false;
+    own_learn(run->own, run->action->inputs, run->execution.outputs, result->deleted);
+    own_record(run->own, batch, &run->weak);
+    if (run->refusal == NULL)
+        cache_record(batch, &run->key, result);
+    stat_cache_flush(run->session->stats, batch);
+    if (action_store(run->action, batch, &ignored, &error) && store_batch_commit(batch, &error))
+        return run->refusal == NULL;
+    run->refusal = "the store could not be written";
+    warn(run, "the result is not stored: %s", error->message);
+    return false;
+}
+
+static bool run_command(struct run *run, GError **error)
+{
+    g_autoptr(store_batch) batch = store_batch_new(run->store);
+    if (!execute(run, batch, error))
+        return false;
+    bool stored = store_result(run, batch);
+    if (run->refusal != NULL && run->spare == NULL && !interrupted(run))
+        warn(run, "not stored: %s", run->refusal);
+    const struct result *result = run->execution.result;
+    if (!commit(run, run->execution.outputs, result, run->execution.directory, error))
+        return false;
+    report_missing(run, result);
+    run->out->kept = g_steal_pointer(&run->execution.kept);
+    finish(run, result, stored);
+    run->out->execution = run->execution;
+    run->execution = (struct execution){ .directory = -1 };
+    return true;
+}
+
+/* --- the whole -------------------------------------------------------------------------------- */
+
+/* Wait for another process that runs the same action; what it stored is then found. */
+static bool claim(struct run *run, bool *waited, GError **error)
+{
+    char text[DIGEST_TEXT_SIZE];
+    *waited = false;
+    if (run->request->no_cache || run->claim != NULL)
+        return true;
+    run->claim = store_claim(run->store, &run->key, run->request->interrupt, waited, error);
+    if (*waited)
+        event_emit(run->session->sink, EVENT_WAITING,
+                   { "key", EVENT_TEXT, .text = digest_print(&run->key, text) });
+    return run->claim != NULL;
+}
+
+/*
+ * The level is part of the key, and finding it out for certain costs a clone, so the best one is
+ * assumed until it fails: a result made at that level is as good on a machine that lacks it.
+ */
+static bool lower_level(struct run *run, const GError *cause)
+{
+    if (run->level != SANDBOX_NAMESPACES || !g_error_matches(cause, FAULT, FAULT_SANDBOX) ||
+        sandbox_probe(NULL) == SANDBOX_NAMESPACES)
+        return false;
+    run->level = SANDBOX_DIRECTORY;
+    for (char **property = run->action->platform; *property != NULL; property++)
+        if (g_str_has_prefix(*property, "isolation=")) {
+            g_free(*property);
+            *property = g_strconcat("isolation=", sandbox_level_name(run->level), NULL);
+        }
+    g_clear_pointer(&run->own, own_free);
+    return true;
+}
+
+static bool learn_and_deliver(struct run *run, GError **error)
+{
+    if (stat_cache_dirty(run->session->stats) && !store_is_read_only(run->store)) {
+        g_autoptr(store_batch) batch = store_batch_new(run->store);
+        stat_cache_flush(run->session->stats, batch);
+        store_batch_commit(batch, NULL); /* a cache: what it does not hold is hashed again */
+    }
+    return deliver(run, error);
+}
+
+static bool look_up_or_run(struct run *run, GError **error)
+{
+    for (int attempt = 0; attempt < CAPTURE_ATTEMPTS; attempt++) {
+        bool waited = false, changed = false;
+        g_autoptr(GError) local = NULL;
+        make_key(run);
+        bool hit = look_up(run);
+        if (run->request->dry_run) {
+            run->out->hit = hit;
+            run->out->would_run = !hit;
+            return true;
+        }
+        if (!hit && !claim(run, &waited, error))
+            return false;
+        if (waited)
+            hit = look_up(run);
+        if (hit && learn_and_deliver(run, &local))
+            return true;
+        if (local == NULL && provide_inputs(run, &changed, &local) && !changed &&
+            run_command(run, &local))
+            return true;
+        if (local != NULL && !lower_level(run, local)) {
+            g_propagate_error(error, g_steal_pointer(&local));
+            return false;
+        }
+        store_claim_release(g_steal_pointer(&run->claim));
+    }
+    return fault_set(error, FAULT_CHANGED,
+                     "the inputs below %s keep changing while they are read; run again when "
+                     "nothing writes there, or leave the changing files out with -i",
+                     run->session->root);
+}
+
+bool session_run(struct session *session, const struct run_request *request,
+                 struct run_outcome *out, GError **error)
+{
+    *out = (struct run_outcome){ .execution = { .directory = -1 } };
+    struct run run = {
+        .session = session,
+        .request = request,
+        .out = out,
+        .start = g_get_monotonic_time(),
+        .store = session->store,
+        .execution = { .directory = -1 },
+    };
+    bool ok = make_action(&run, error) && take_standard_input(&run, error) &&
+              observe(&run, error) && look_up_or_run(&run, error);
+    run_clear(&run);
+    return ok;
+}

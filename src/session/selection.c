@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What -i and -o mean, relative to where the user stands. */
+#include "base/fault.h"
+#include "base/path.h"
+#include "session/session-internal.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* A name with metacharacters that exists as it stands is that file, not a pattern. */
+static bool is_literal(const struct session *session, const char *text)
+{
+    if (!glob_is_pattern(text))
+        return true;
+    g_autofree char *path = path_below("/", session->directory, text);
+    struct stat status;
+    return path != NULL && *path != '\0' &&
+           fstatat(session->root_fd, path, &status, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* A literal argument as a path relative to the root; NULL and FAULT_USAGE if it lies outside. */
+static char *literal_path(const struct session *session, const char *option, const char *text,
+                          GError **error)
+{
+    g_autofree char *here = g_build_filename(session->root, session->directory, NULL);
+    char *path = path_below(session->root, here, text);
+    if (path == NULL)
+        fault_set(error, FAULT_USAGE,
+                  "%s %s lies outside the workspace %s, where no path is common to all machines",
+                  option, text, session->root);
+    return path;
+}
+
+static bool add_input(const struct session *session, struct glob *glob, const char *text,
+                      GError **error)
+{
+    if (!is_literal(session, text))
+        return glob_add(glob, session->directory, text, error) ||
+               (g_prefix_error(error, "-i %s: ", text), false);
+    g_autofree char *path = literal_path(session, "-i", text, error);
+    if (path == NULL)
+        return false;
+    return *path == '\0' ? glob_add(glob, "", "**", error)
+                         : glob_add_path(glob, path, false, error);
+}
+
+/* Is `name` a component of any -i argument, so that the user means it? */
+static bool is_named(char *const *inputs, const char *name)
+{
+    for (; inputs != NULL && *inputs != NULL; inputs++) {
+        g_auto(GStrv) parts = g_strsplit(*inputs, "/", -1);
+        if (g_strv_contains((const char *const *)parts, name))
+            return true;
+    }
+    return false;
+}
+
+struct glob *selection_inputs(const struct session *session, char *const *inputs, GError **error)
+{
+    g_autoptr(glob) glob = glob_new();
+    for (char *const *input = inputs; input != NULL && *input != NULL; input++)
+        if (!add_input(session, glob, *input, error))
+            return NULL;
+    if (!is_named(inputs, ".git") && !glob_add(glob, "", "!.git", error))
+        return NULL;
+    if (session->store_path != NULL && *session->store_path != '\0' &&
+        !glob_add_path(glob, session->store_path, true, error))
+        return NULL;
+    return g_steal_pointer(&glob);
+}
+
+bool selection_check(const struct session *session, char *const *inputs, const struct tree *tree,
+                     GError **error)
+{
+    for (; inputs != NULL && *inputs != NULL; inputs++) {
+        if (!is_literal(session, *inputs))
+            continue;
+        g_autofree char *path = literal_path(session, "-i", *inputs, error);
+        if (path == NULL)
+            return false;
+        if (*path == '\0' || tree_lookup(tree, path) != NULL)
+            continue;
+        struct stat status;
+        if (fstatat(session->root_fd, path, &status, AT_SYMLINK_NOFOLLOW) == 0)
+            return fault_set(error, FAULT_USAGE,
+                             "-i %s selects nothing: it is excluded, or reached through a symbolic "
+                             "link; name the link and its target",
+                             *inputs);
+        return fault_set(error, FAULT_USAGE, "-i %s: no such file or directory below %s", *inputs,
+                         session->root);
+    }
+    return true;
+}
+
+/*
+ * An -o glob, written relative to where the user stands, as one relative to the root: without a
+ * slash it means any depth below there.
+ */
+static char *rooted_pattern(const struct session *session, const char *text)
+{
+    bool negative = *text == '!';
+    const char *body = negative ? text + 1 : text;
+    const char *slash = strchr(body, '/');
+    bool anchored = slash != NULL && slash[1] != '\0';
+    while (g_str_has_prefix(body, "./"))
+        body += 2;
+    if (*body == '/')
+        body++;
+    g_autofree char *here =
+        *session->directory == '\0' ? g_strdup("/") : action_output_pattern(session->directory);
+    return g_strconcat(negative ? "!" : "", here, g_str_has_suffix(here, "/") ? "" : "/",
+                       anchored ? "" : "**/", body, NULL);
+}
+
+static int compare_texts(gconstpointer a, gconstpointer b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+char **selection_outputs(const struct session *session, char *const *outputs, GError **error)
+{
+    g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func(g_free);
+    for (; *outputs != NULL; outputs++) {
+        if (**outputs == '\0') {
+            fault_set(error, FAULT_USAGE, "-o needs a path or a glob, not an empty word");
+            return NULL;
+        }
+        if (!is_literal(session, *outputs)) {
+            g_autoptr(glob) probe = glob_new();
+            g_autofree char *pattern = rooted_pattern(session, *outputs);
+            if (!glob_add(probe, "", pattern, error)) {
+                g_prefix_error(error, "-o %s: ", *outputs);
+                return NULL;
+            }
+            g_ptr_array_add(list, g_steal_pointer(&pattern));
+            continue;
+        }
+        g_autofree char *path = literal_path(session, "-o", *outputs, error);
+        if (path == NULL)
+            return NULL;
+        g_ptr_array_add(list, *path == '\0' ? g_strdup("/**") : action_output_pattern(path));
+    }
+    g_ptr_array_sort(list, compare_texts);
+    g_ptr_array_add(list, NULL);
+    return (char **)g_ptr_array_free(g_steal_pointer(&list), FALSE);
+}

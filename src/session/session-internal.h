@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Shared by the files of session/ alone. */
+#ifndef SESSION_SESSION_INTERNAL_H
+#define SESSION_SESSION_INTERNAL_H
+
+#include "cache/own.h"
+#include "session/session.h"
+#include "store/capture.h"
+
+struct session {
+    struct store *store;
+    struct stat_cache *stats;
+    struct event_sink *sink;
+    char *root;      /* absolute path of the workspace */
+    char *directory; /* where the user stands, relative to root, "" for root */
+    int root_fd;
+    char *store_path; /* of the store relative to root if it lies inside, else NULL */
+};
+
+/* --- workspace.c ------------------------------------------------------------------------------ */
+
+/* The workspace around absolute `directory`. Caller frees. */
+char *workspace_find(const char *directory);
+
+/* --- selection.c ------------------------------------------------------------------------------ */
+
+/* The glob that -i arguments mean, or everything but .git and the store. FAULT_USAGE. */
+struct glob *selection_inputs(const struct session *session, char *const *inputs, GError **error);
+
+/* After capture: every -i argument that is a plain path must have selected something. */
+bool selection_check(const struct session *session, char *const *inputs, const struct tree *tree,
+                     GError **error);
+
+/* The patterns of action.h that -o arguments mean. NULL-terminated, sorted; caller frees. */
+char **selection_outputs(const struct session *session, char *const *outputs, GError **error);
+
+/* --- environment.c ---------------------------------------------------------------------------- */
+
+/* The defaults (doc/environment.md) plus -e; sorted. Caller frees. */
+char **environment_make(char *const *variables, GError **error);
+
+/* --- standard-input.c ------------------------------------------------------------------------- */
+
+/*
+ * The bytes the command will read: of `file` (relative to the process's directory), or of
+ * descriptor 0 if that is a regular file or pipe, else none. They go into `batch`.
+ */
+bool standard_input(const char *file, struct store_batch *batch, struct digest *out,
+                    GError **error);
+
+/* --- commit.c --------------------------------------------------------------------------------- */
+
+struct commit {
+    struct session *session;
+    struct store *store;
+    const struct tree *present;      /* the inputs as captured, own outputs included */
+    const struct glob *present_glob; /* what `present` covers */
+    const struct tree *inputs; /* the same with own outputs rolled back: what the action saw */
+    const struct tree *stale;  /* declared outputs as they were before; NULL: none declared */
+    const struct glob *stale_glob;
+    const struct tree *outputs;
+    const struct result *result;
+    int source;    /* where outputs lie as files, or -1: in the store */
+    gint64 began;  /* when capture began, ns since the epoch, kernel's coarse clock */
+    gint64 newest; /* newest mtime of an input, ns */
+    guint64 written, deleted, unchanged, kept; /* counted */
+};
+
+/*
+ * Bring outputs and deletions into the workspace, file by file atomically. What the user changed
+ * since capture is kept and reported as EVENT_CONFLICT. A file that cannot be written is an error
+ * after all others have been tried.
+ */
+bool commit_outputs(struct commit *commit, GError **error);
+
+#endif
