@@ -55,7 +55,11 @@ contains() {
 exits() {
     local expected=$1
     shift
-    run --separate-stderr "$@"
+    if [[ $expected == 127 ]]; then
+        run -127 --separate-stderr "$@" # bats warns of a 127 that is not announced
+    else
+        run --separate-stderr "$@"
+    fi
     [[ $status == "$expected" ]] || fail "$* should exit with $expected" "$(show)"
 }
 
