@@ -159,6 +159,15 @@ check_inner() {
     same "$(tail -n 1 <<<"$output")" '0 passed, 1 failed'
 }
 
+@test "check: tests that were announced and never reached are failures" {
+    mkdir bin
+    printf '#!/bin/sh\necho 1..3\necho ok 1 first\n' >bin/bats
+    chmod +x bin/bats
+    bats_file true
+    PATH=$WORK/bin:$PATH exits 1 check_inner env
+    same "$(tail -n 1 <<<"$output")" '1 passed, 2 failed'
+}
+
 @test "check: a file that does not parse is a failure" {
     printf '@test "outer" {\n' >"$WORK/inner.bats"
     exits 1 check_inner env
@@ -191,7 +200,7 @@ check_inner() {
     printf '#!/bin/sh\necho "$DEBIAN_FRONTEND $*" >>"%s"\n' "$WORK/called" >bin/apt-get
     printf '#!/bin/sh\nexec "$@"\n' >bin/sudo
     chmod +x bin/*
-    PATH=$WORK/bin:$PATH exits 0 "$ROOT/tools/setup"
+    PATH=$WORK/bin:$PATH exits 0 env -u DEBIAN_FRONTEND "$ROOT/tools/setup"
     same "$(wc -l <called)" 2
     contains "$(head -n 1 called)" update
     contains "$(tail -n 1 called)" ' meson'
