@@ -196,7 +196,9 @@ static struct tree *load_message(struct load *load, const struct digest *digest,
     g_autoptr(GError) bad = NULL;
     g_autoptr(tree) made =
         tree_make((struct tree_entry *)decoder.entries->data, decoder.entries->len, again, &bad);
-    if (made == NULL || again->len != size || memcmp(again->data, data, size) != 0) {
+    bool canonical =
+        made != NULL && again->len == size && (size == 0 || memcmp(again->data, data, size) == 0);
+    if (!canonical) {
         is_corrupt(load, digest, made == NULL ? bad->message : "its message is not canonical",
                    error);
         return NULL;

@@ -11,8 +11,8 @@
 bool tree_check_entry(const struct tree_entry *entry, GError **error)
 {
     bool link = entry->kind == TREE_SYMLINK;
-    g_assert(entry->digest.size >= 0 &&
-             (entry->kind != TREE_DIRECTORY || entry->directory != NULL));
+    g_assert(entry->kind != TREE_FILE || entry->digest.size >= 0);
+    g_assert(entry->kind != TREE_DIRECTORY || entry->directory != NULL);
     if (path_is_name(entry->name) &&
         (!link || (*entry->target != '\0' && g_utf8_validate(entry->target, -1, NULL))))
         return true;
