@@ -117,8 +117,13 @@ static bool copy_in_memory(int from, int to, off_t at, off_t size, const char *w
 
 bool fd_copy(int from, int to, off_t size, const char *what, GError **error)
 {
-    if (ioctl(to, FICLONE, from) == 0)
-        return true;
+    struct stat status;
+    if (ioctl(to, FICLONE, from) == 0) { /* all of it, however long it is by now */
+        if (fstat(to, &status) < 0 || (status.st_size > size && ftruncate(to, size) < 0))
+            return fault_errno(error, errno, "cannot write a copy of %s", what);
+        return status.st_size >= size ||
+               fault_set(error, FAULT_CHANGED, "%s became shorter while it was read", what);
+    }
     loff_t in = 0, out = 0;
     while (in < size) {
         ssize_t count = copy_file_range(from, &in, to, &out, (size_t)(size - in), 0);
@@ -135,82 +140,192 @@ bool fd_copy(int from, int to, off_t size, const char *what, GError **error)
 bool fd_make_parents(int directory, const char *path, GError **error)
 {
     g_autofree char *copy = g_strdup(path);
-    for (char *slash = strchr(copy + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+    char *slash = copy + strspn(copy, "/");
+    while ((slash = strchr(slash, '/')) != NULL) {
+        size_t slashes = strspn(slash, "/");
+        if (slash[slashes] == '\0') /* what a trailing slash follows is no parent */
+            break;
         *slash = '\0';
         if (mkdirat(directory, copy, 0777) < 0 && errno != EEXIST)
             return fault_errno(error, errno, "cannot make the directory %s", copy);
         *slash = '/';
+        slash += slashes;
     }
     return true;
+}
+
+/* mkdir, for which a directory that is there already is as good. */
+static int make_directory(const char *path, mode_t mode)
+{
+    struct stat status;
+    if (mkdir(path, mode) == 0)
+        return 0;
+    if (errno == EEXIST && stat(path, &status) == 0)
+        return S_ISDIR(status.st_mode) ? 0 : ENOTDIR;
+    return errno;
 }
 
 bool fd_make_directories(const char *path, mode_t mode, GError **error)
 {
-    if (mkdir(path, mode) == 0 || errno == EEXIST)
-        return true;
-    if (errno != ENOENT)
-        return fault_errno(error, errno, "cannot make the directory %s", path);
-    if (!fd_make_parents(AT_FDCWD, path, error))
-        return false;
-    if (mkdir(path, mode) < 0 && errno != EEXIST)
-        return fault_errno(error, errno, "cannot make the directory %s", path);
-    return true;
+    int number = make_directory(path, mode);
+    if (number == ENOENT) {
+        if (!fd_make_parents(AT_FDCWD, path, error))
+            return false;
+        number = make_directory(path, mode);
+    }
+    return number == 0 || fault_errno(error, number, "cannot make the directory %s", path);
 }
 
 /*
- * Empty and close the directory behind `descriptor`. Depth costs descriptors, so a very deep tree
- * is taken apart level by level by the caller's retry (remove_directory).
+ * Removal goes down and up again with one open directory, so that no depth exhausts descriptors or
+ * the stack: on the way up, ".." must be the directory that was left.
  */
-static bool empty_directory(int descriptor, dev_t device, GError **error);
+struct level {
+    dev_t device;
+    ino_t inode;
+    GPtrArray *names; /* directories in it still to be removed; the last one is being emptied */
+};
 
-static bool remove_directory(int directory, const char *name, dev_t device, GError **error)
+struct removal {
+    const char *root; /* as the caller calls it */
+    GArray *levels;   /* of struct level */
+    int current;      /* the directory of the last level */
+};
+
+static void level_clear(void *level)
 {
-    int child = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (child < 0 && errno == EACCES && fchmodat(directory, name, 0700, 0) == 0)
-        child = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (child < 0) {
-        if (errno == ENOENT)
-            return true;
-        return fault_errno(error, errno, "cannot open %s for removal", name);
+    g_ptr_array_unref(((struct level *)level)->names);
+}
+
+static void removal_clear(struct removal *removal)
+{
+    g_array_unref(removal->levels);
+    fd_close(&removal->current);
+}
+
+static struct level *top_level(const struct removal *removal)
+{
+    return &g_array_index(removal->levels, struct level, removal->levels->len - 1);
+}
+
+/* False, and an error that names the directory being emptied, and `name` in it unless NULL. */
+static bool removal_failed(const struct removal *removal, int number, const char *name,
+                           GError **error)
+{
+    g_autoptr(GString) path = g_string_new(removal->root);
+    for (guint i = 0; i + 1 < removal->levels->len; i++) {
+        GPtrArray *names = g_array_index(removal->levels, struct level, i).names;
+        g_string_append_printf(path, "/%s", (char *)names->pdata[names->len - 1]);
     }
-    if (!empty_directory(child, device, error))
-        return false;
-    if (unlinkat(directory, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-        return fault_errno(error, errno, "cannot remove the directory %s", name);
+    if (name != NULL)
+        g_string_append_printf(path, "/%s", name);
+    return fault_errno(error, number, "cannot remove %s", path->str);
+}
+
+/* Remove `name` from the current directory, or note that it is a directory. */
+static bool remove_entry(struct removal *removal, const char *name, unsigned char type,
+                         GError **error)
+{
+    struct stat status;
+    bool directory = type == DT_DIR;
+    if (!directory && unlinkat(removal->current, name, 0) < 0) {
+        int number = errno;
+        if (number == ENOENT)
+            return true;
+        /* Where the type was unknown: EISDIR, or EPERM as POSIX has it. */
+        directory = fstatat(removal->current, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+                    S_ISDIR(status.st_mode);
+        if (!directory)
+            return removal_failed(removal, number, name, error);
+    }
+    if (directory)
+        g_ptr_array_add(top_level(removal)->names, g_strdup(name));
     return true;
 }
 
-static bool remove_entry(int directory, const char *name, dev_t device, GError **error)
+static bool remove_entries(struct removal *removal, GError **error)
 {
-    if (unlinkat(directory, name, 0) == 0 || errno == ENOENT)
-        return true;
-    if (errno == EISDIR || errno == EPERM)
-        return remove_directory(directory, name, device, error);
-    return fault_errno(error, errno, "cannot remove %s", name);
-}
-
-static bool empty_directory(int descriptor, dev_t device, GError **error)
-{
-    struct stat status;
-    if (fstat(descriptor, &status) < 0 || status.st_dev != device) {
-        close(descriptor);
-        return fault_set(error, FAULT_IO, "a mount appeared below a directory being removed");
-    }
-    if ((status.st_mode & 0700) != 0700)
-        fchmod(descriptor, 0700);
-    DIR *stream = fdopendir(descriptor);
-    if (stream == NULL) {
-        close(descriptor);
-        return fault_errno(error, errno, "cannot list a directory being removed");
-    }
+    autofd int listed = openat(removal->current, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *stream = listed < 0 ? NULL : fdopendir(listed);
+    if (stream == NULL)
+        return removal_failed(removal, errno, NULL, error);
+    fd_steal(&listed);
     bool ok = true;
     struct dirent *entry;
-    while (ok && (entry = readdir(stream)) != NULL)
+    while (ok && (errno = 0, entry = readdir(stream)) != NULL)
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            ok = entry->d_type == DT_DIR
-                     ? remove_directory(dirfd(stream), entry->d_name, device, error)
-                     : remove_entry(dirfd(stream), entry->d_name, device, error);
+            ok = remove_entry(removal, entry->d_name, entry->d_type, error);
+    if (ok && errno != 0)
+        ok = removal_failed(removal, errno, NULL, error);
     closedir(stream);
+    return ok;
+}
+
+/* Open `name` in `directory` and remove all in it but directories. */
+static bool descend(struct removal *removal, int directory, const char *name, GError **error)
+{
+    static const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    autofd int child = openat(directory, name, flags);
+    if (child < 0 && errno == EACCES && fchmodat(directory, name, 0700, 0) == 0)
+        child = openat(directory, name, flags);
+    GPtrArray *names = removal->levels->len > 0 ? top_level(removal)->names : NULL;
+    if (child < 0 && errno == ENOENT) { /* somebody else removed it */
+        if (names != NULL)
+            g_ptr_array_set_size(names, (int)names->len - 1);
+        return true;
+    }
+    struct stat status;
+    if (child < 0 || fstat(child, &status) < 0)
+        return removal_failed(removal, errno, names != NULL ? name : NULL, error);
+    if (names != NULL && status.st_dev != top_level(removal)->device)
+        return removal_failed(removal, EXDEV, name, error);
+    if ((status.st_mode & 0700) != 0700 && fchmod(child, 0700) < 0)
+        return removal_failed(removal, errno, names != NULL ? name : NULL, error);
+    struct level level = { status.st_dev, status.st_ino, g_ptr_array_new_with_free_func(g_free) };
+    g_array_append_val(removal->levels, level);
+    fd_close(&removal->current);
+    removal->current = fd_steal(&child);
+    return remove_entries(removal, error);
+}
+
+/* The current directory is empty: go back to the one that holds it and remove it there. */
+static bool ascend(struct removal *removal, GError **error)
+{
+    autofd int parent = openat(removal->current, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct stat status;
+    if (parent < 0 || fstat(parent, &status) < 0)
+        return removal_failed(removal, errno, NULL, error);
+    g_array_set_size(removal->levels, removal->levels->len - 1);
+    struct level *level = top_level(removal);
+    const char *name = level->names->pdata[level->names->len - 1];
+    if (status.st_dev != level->device || status.st_ino != level->inode)
+        return removal_failed(removal, EBUSY, name, error); /* moved elsewhere meanwhile */
+    fd_close(&removal->current);
+    removal->current = fd_steal(&parent);
+    if (unlinkat(removal->current, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+        return removal_failed(removal, errno, name, error);
+    g_ptr_array_set_size(level->names, (int)level->names->len - 1);
+    return true;
+}
+
+static bool empty_directory(int directory, const char *name, GError **error)
+{
+    __attribute__((cleanup(removal_clear))) struct removal removal = {
+        .root = name,
+        .levels = g_array_new(FALSE, FALSE, sizeof(struct level)),
+        .current = -1,
+    };
+    g_array_set_clear_func(removal.levels, level_clear);
+    bool ok = descend(&removal, directory, name, error);
+    while (ok && removal.levels->len > 0) {
+        GPtrArray *names = top_level(&removal)->names;
+        if (names->len > 0)
+            ok = descend(&removal, removal.current, names->pdata[names->len - 1], error);
+        else if (removal.levels->len > 1)
+            ok = ascend(&removal, error);
+        else
+            break;
+    }
     return ok;
 }
 
@@ -219,9 +334,12 @@ bool fd_remove_tree(int directory, const char *name, GError **error)
     struct stat status;
     if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT || fault_errno(error, errno, "cannot remove %s", name);
-    if (S_ISDIR(status.st_mode))
-        return remove_directory(directory, name, status.st_dev, error);
-    return remove_entry(directory, name, status.st_dev, error);
+    bool is_directory = S_ISDIR(status.st_mode);
+    if (is_directory && !empty_directory(directory, name, error))
+        return false;
+    if (unlinkat(directory, name, is_directory ? AT_REMOVEDIR : 0) < 0 && errno != ENOENT)
+        return fault_errno(error, errno, "cannot remove %s", name);
+    return true;
 }
 
 int fd_open_beneath(int directory, const char *path, int flags, mode_t mode)

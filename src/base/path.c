@@ -4,22 +4,30 @@
 
 #include <string.h>
 
+/* Is it "", "." or ".."? */
+static bool is_dots(const char *name, size_t length)
+{
+    return length <= 2 && strncmp(name, "..", length) == 0;
+}
+
 bool path_is_name(const char *name)
 {
-    if (*name == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-        return false;
-    return strchr(name, '/') == NULL && g_utf8_validate(name, -1, NULL);
+    return !is_dots(name, strlen(name)) && strchr(name, '/') == NULL &&
+           g_utf8_validate(name, -1, NULL);
 }
 
 bool path_is_relative(const char *path)
 {
-    g_auto(GStrv) parts = g_strsplit(path, "/", -1);
-    if (parts[0] == NULL)
+    if (!g_utf8_validate(path, -1, NULL))
         return false;
-    for (char **part = parts; *part != NULL; part++)
-        if (!path_is_name(*part))
+    for (;; path++) {
+        size_t length = strcspn(path, "/");
+        if (is_dots(path, length))
             return false;
-    return true;
+        path += length;
+        if (*path == '\0')
+            return true;
+    }
 }
 
 char *path_normalize(const char *path)

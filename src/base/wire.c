@@ -7,7 +7,7 @@
 void wire_reader_init(struct wire_reader *reader, const void *data, size_t size)
 {
     reader->at = data;
-    reader->end = reader->at + size;
+    reader->end = size > 0 ? reader->at + size : reader->at; /* NULL + 0 is undefined in C */
     reader->failed = false;
 }
 
@@ -53,7 +53,8 @@ bool wire_next(struct wire_reader *reader, struct wire_field *field)
     guint64 tag;
     if (reader->at == reader->end || !read_varint(reader, &tag))
         return false;
-    *field = (struct wire_field){ .number = (guint32)(tag >> 3), .type = (enum wire_type)(tag & 7) };
+    *field =
+        (struct wire_field){ .number = (guint32)(tag >> 3), .type = (enum wire_type)(tag & 7) };
     if (tag >> 3 == 0 || tag >> 3 > 0x1fffffff)
         return fail(reader);
     switch (field->type) {
@@ -106,6 +107,7 @@ void wire_put_varint(GByteArray *out, guint32 number, guint64 value)
 
 void wire_put_bytes(GByteArray *out, guint32 number, const void *data, size_t size)
 {
+    g_assert(size <= G_MAXUINT);
     append_varint(out, (guint64)number << 3 | WIRE_BYTES);
     append_varint(out, size);
     if (size > 0)
