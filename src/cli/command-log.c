@@ -68,7 +68,7 @@ int command_log(int argc, char **argv)
     struct listing listing = { .most = -1 };
     const GOptionEntry entries[] = {
         { "all", 'a', 0, G_OPTION_ARG_NONE, &listing.all, "Runs of every workspace", NULL },
-        { NULL, 'n', 0, G_OPTION_ARG_INT, &listing.most, "At most N runs", "N" },
+        { "number", 'n', 0, G_OPTION_ARG_INT, &listing.most, "At most N runs", "N" },
         { "json", 0, 0, G_OPTION_ARG_NONE, &listing.json, "Print JSON", NULL },
         { NULL, 0, 0, 0, NULL, NULL, NULL },
     };

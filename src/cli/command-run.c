@@ -35,13 +35,13 @@ static void arguments_clear(struct arguments *arguments)
 static enum parsed parse(int argc, char **argv, struct arguments *out)
 {
     const GOptionEntry entries[] = {
-        { NULL, 'i', 0, G_OPTION_ARG_FILENAME_ARRAY, &out->inputs,
+        { "input", 'i', 0, G_OPTION_ARG_FILENAME_ARRAY, &out->inputs,
           "An input (default: the whole workspace)", "PATH|GLOB" },
-        { NULL, 'o', 0, G_OPTION_ARG_FILENAME_ARRAY, &out->outputs,
+        { "output", 'o', 0, G_OPTION_ARG_FILENAME_ARRAY, &out->outputs,
           "An output (default: whatever changes)", "PATH|GLOB" },
-        { NULL, 'e', 0, G_OPTION_ARG_FILENAME_ARRAY, &out->variables,
+        { "env", 'e', 0, G_OPTION_ARG_FILENAME_ARRAY, &out->variables,
           "Set a variable, or pass on the caller's", "NAME[=VALUE]" },
-        { NULL, 'C', 0, G_OPTION_ARG_FILENAME, &out->directory, "Start in DIR", "DIR" },
+        { "directory", 'C', 0, G_OPTION_ARG_FILENAME, &out->directory, "Start in DIR", "DIR" },
         { "stdin", 0, 0, G_OPTION_ARG_FILENAME, &out->stdin_file, "The command's standard input",
           "FILE" },
         { "timeout", 0, 0, G_OPTION_ARG_DOUBLE, &out->timeout,
@@ -64,7 +64,7 @@ static enum parsed parse(int argc, char **argv, struct arguments *out)
           "Say whether it would run; change nothing", NULL },
         { "events", 0, 0, G_OPTION_ARG_FILENAME, &out->events,
           "Append what happens to FILE as JSON lines", "FILE" },
-        { NULL, 'j', 0, G_OPTION_ARG_INT, &out->jobs, "Use N threads for files", "N" },
+        { "jobs", 'j', 0, G_OPTION_ARG_INT, &out->jobs, "Use N threads for files", "N" },
         { NULL, 0, 0, 0, NULL, NULL, NULL },
     };
     const struct usage usage = {

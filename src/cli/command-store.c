@@ -364,7 +364,7 @@ static int store_verify_command(struct store *store, int argc, char **argv, GErr
 /* --- the table -------------------------------------------------------------------------------- */
 
 static const GOptionEntry list_entries[] = {
-    { NULL, 'r', 0, G_OPTION_ARG_NONE, &list_recursively, "Everything below, too", NULL },
+    { "recursive", 'r', 0, G_OPTION_ARG_NONE, &list_recursively, "Everything below, too", NULL },
     { NULL, 0, 0, 0, NULL, NULL, NULL },
 };
 static const GOptionEntry get_entries[] = {

@@ -1,0 +1,143 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Outputs in the workspace: own outputs, the user's own changes, times, deletions.
+load helper
+
+@test "an output among the inputs counts as rolled back" {
+    echo one >in
+    miss sh -c 'cat in >>log'
+    same "$(cat log)" one
+    hit sh -c 'cat in >>log'
+    same "$(cat log)" one
+}
+
+@test "a file that the user put where an output was is an input again" {
+    echo one >in
+    miss sh -c 'cat in >>log'
+    echo mine >log
+    miss sh -c 'cat in >>log'
+    same "$(cat log)" $'mine\none'
+    hit sh -c 'cat in >>log'
+    same "$(cat log)" $'mine\none'
+}
+
+@test "what an earlier run left and this one does not make goes" {
+    echo 'a b c' >list
+    miss sh -c 'mkdir -p out; for i in $(cat list); do echo $i >out/$i; done'
+    same "$(ls out)" $'a\nb\nc'
+    echo 'a d' >list
+    miss sh -c 'mkdir -p out; for i in $(cat list); do echo $i >out/$i; done'
+    same "$(ls out)" $'a\nd'
+    echo 'a b c' >list
+    hit sh -c 'mkdir -p out; for i in $(cat list); do echo $i >out/$i; done'
+    same "$(ls out)" $'a\nb\nc'
+}
+
+@test "deletions reach the workspace" {
+    mkdir -p d/e
+    echo 1 >d/e/f
+    echo 2 >keep
+    miss rm -r d
+    [[ ! -e d && -e keep ]]
+}
+
+@test "a deletion spares what the user has put there" {
+    mkdir d
+    echo 1 >d/f
+    miss rm d/f
+    [[ ! -e d/f && -d d ]]
+    echo new >d/f
+    miss rm d/f
+    [[ ! -e d/f ]]
+}
+
+@test "a file changed while the command ran is kept and reported" {
+    echo old >out
+    mkfifo ../go ../started
+    vial run --events "$EVENTS" -o out -- sh -c 'echo new >out; sleep 1' 2>../messages &
+    # the sandbox has been captured once "started" is on record
+    until grep -q '"event":"started"' "$EVENTS" 2>/dev/null; do :; done
+    echo user >out
+    wait $!
+    same "$(cat out)" user
+    contains "$(cat ../messages)" "kept your out"
+    same "$(events "$EVENTS" conflict | jq -r .path)" out
+}
+
+@test "make says up to date afterwards, and unchanged outputs keep their time" {
+    printf 'all: x\nx: x.o y.o\n\tcat x.o y.o >x\n%%.o: %%.c\n\tcp $< $@\n' >Makefile
+    echo x >x.c
+    echo y >y.c
+    miss make
+    exits 0 make -q
+    before=$(stat -c %y x x.o y.o)
+    hit make
+    same "$(stat -c %y x x.o y.o)" "$before"
+    y=$(stat -c %y y.o)
+    echo x2 >x.c
+    miss make
+    same "$(stat -c %y y.o)" "$y"
+    exits 0 make -q
+    rm x.o x
+    hit make
+    exits 0 make -q
+}
+
+@test "--commit=success and never leave the workspace alone" {
+    exits 3 vial run --commit=success -- sh -c 'echo x >x; exit 3'
+    [[ ! -e x ]]
+    exits 3 vial run --commit=always -- sh -c 'echo x >x; exit 3'
+    [[ -e x ]]
+    exits 0 vial run --commit=never -- sh -c 'echo y >y'
+    [[ ! -e y ]]
+}
+
+@test "modes, links, hard links, empty directories and chosen times come back" {
+    script='umask 022; echo a >a; chmod 600 a; echo b >b; chmod 755 b; ln b c; ln -s a l; mkdir -p e/f; touch -d 2010-01-01 old; chmod 700 e'
+    state() {
+        stat -c '%n %A %h %F' a b c l e e/f old
+        stat -c %Y old
+        readlink l
+    }
+    miss sh -c "$script"
+    first=$(state)
+    contains "$first" "-rw-------"
+    rm -r a b c l e old
+    hit sh -c "$script"
+    same "$(state)" "$first"
+}
+
+@test "a declared output that does not appear is reported" {
+    exits 0 vial run --events "$EVENTS" -o there -o nowhere -- touch there
+    contains "$stderr" nowhere
+    same "$(events "$EVENTS" missing | jq -r .path | tr -d /)" nowhere
+}
+
+@test "outputs that are not declared do not leave the sandbox" {
+    miss -o out -- sh -c 'echo 1 >out; echo 2 >other'
+    [[ -e out && ! -e other ]]
+}
+
+@test "a name that is not UTF-8 makes the result uncacheable, and says so" {
+    miss sh -c 'echo x >"$(printf "\377")"'
+    contains "$stderr" "not stored"
+    miss sh -c 'echo x >"$(printf "\377")"'
+}
+
+@test "an output through a link that leads out of the workspace stays inside" {
+    mkdir ../outside
+    ln -s ../outside link
+    run vial run -o link/x -- sh -c 'rm -f link; mkdir link; echo x >link/x'
+    [[ ! -e ../outside/x ]]
+}
+
+@test "a file becomes a directory and back" {
+    echo f >thing
+    miss sh -c 'rm thing; mkdir thing; echo in >thing/in'
+    same "$(cat thing/in)" in
+    rm -r thing
+    mkdir thing
+    echo x >thing/x
+    miss sh -c 'rm -r thing; echo f >thing'
+    same "$(cat thing)" f
+}

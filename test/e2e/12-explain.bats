@@ -1,0 +1,103 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# vial why, log, stats, gc, doctor and the event stream.
+load helper
+
+@test "why names the file, the argument, the variable that changed" {
+    echo one >in
+    miss cat in
+    exits 0 vial why
+    contains "$output" "no earlier run"
+    hit cat in
+    exits 0 vial why
+    contains "$output" "was reused"
+    echo two >in
+    miss cat in
+    exits 0 vial why
+    contains "$output" "input in:"
+    miss -e NAME=x cat in
+    exits 0 vial why
+    contains "$output" "environment NAME: (unset) -> x"
+    miss cat -n in
+    exits 0 vial why
+    contains "$output" "argument 1: in -> -n"
+    exits 0 vial why @3
+    contains "$output" "was reused"
+    exits 2 vial why @99
+    exits 2 vial why nonsense
+}
+
+@test "log lists runs of this workspace, the latest first" {
+    miss echo one
+    hit echo one
+    miss echo two
+    exits 0 vial log
+    same "$(wc -l <<<"$output")" 3
+    contains "$(head -1 <<<"$output")" "echo two"
+    contains "$(sed -n 2p <<<"$output")" hit
+    same "$(vial log --json | jq -r '.[1].result')" hit
+    same "$(vial log -n 1 | wc -l)" 1
+    cd /
+    exits 0 vial log
+    same "$output" ""
+}
+
+@test "stats count hits, misses and the time saved" {
+    miss sleep 0.2
+    hit sleep 0.2
+    same "$(vial stats --json | jq -c '[.hits, .misses, .results]')" '[1,1,1]'
+    vial stats --json | jq -e '.saved_seconds > 0.1'
+    exits 0 vial store stats
+}
+
+@test "gc evicts what was used least recently, never what a live result names" {
+    miss sh -c 'head -c 300000 /dev/urandom >a'
+    miss sh -c 'head -c 300000 /dev/urandom >b'
+    rm a b
+    hit sh -c 'head -c 300000 /dev/urandom >a'
+    rm a
+    exits 0 vial gc --max-size 400K
+    rm -f a b
+    hit sh -c 'head -c 300000 /dev/urandom >a'
+    rm -f a b
+    miss sh -c 'head -c 300000 /dev/urandom >b'
+    exits 0 vial gc --max-size 0
+    rm -f a b
+    miss sh -c 'head -c 300000 /dev/urandom >a'
+    exits 2 vial gc
+    exits 2 vial gc --max-size much
+}
+
+@test "doctor says what this machine offers" {
+    exits 0 vial doctor
+    contains "$output" namespaces
+    contains "$output" reflink
+    run without_namespaces vial doctor
+    contains "$output" "no   namespaces"
+}
+
+@test "every event is one JSON object a line, and the last is finished" {
+    miss sh -c 'echo x >x'
+    jq -e . "$EVENTS" >/dev/null
+    same "$(tail -1 "$EVENTS" | jq -r .event)" finished
+    same "$(tail -1 "$EVENTS" | jq -r .exit)" 0
+    exits 125 vial run --events /no/such/place -- true
+}
+
+@test "nothing is added to what a command prints" {
+    exits 0 vial run echo hello
+    same "$output" hello
+    same "$stderr" ""
+    exits 0 vial run echo hello
+    same "$output" hello
+    same "$stderr" ""
+}
+
+@test "identical commands at the same moment run once" {
+    for i in 1 2 3 4; do
+        vial run --events "$EVENTS.$i" -- sh -c 'sleep 0.5; date +%N' >"../out.$i" &
+    done
+    wait
+    cmp ../out.1 ../out.2 && cmp ../out.1 ../out.3 && cmp ../out.1 ../out.4
+    same "$(cat "$EVENTS".* | grep -c '"result":"run"')" 1
+}
