@@ -57,10 +57,21 @@ int fd_open_beneath(int directory, const char *path, int flags, mode_t mode);
 /* An anonymous, close-on-exec file in memory that holds `data`, at offset 0; -1 on error. */
 int fd_from_bytes(const void *data, size_t size, GError **error);
 
-/* Nanoseconds since the epoch of a struct timespec. */
+/* Nanoseconds since the epoch of a struct timespec; beyond the years 1677 to 2262, the limit. */
 static inline gint64 fd_nanoseconds(struct timespec time)
 {
+    if (time.tv_sec >= G_MAXINT64 / 1000000000)
+        return G_MAXINT64;
+    if (time.tv_sec <= G_MININT64 / 1000000000)
+        return G_MININT64;
     return (gint64)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+/* The same back; `nanoseconds` is not negative. */
+static inline struct timespec fd_timespec(gint64 nanoseconds)
+{
+    return (struct timespec){ .tv_sec = nanoseconds / 1000000000,
+                              .tv_nsec = nanoseconds % 1000000000 };
 }
 
 #endif

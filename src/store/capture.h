@@ -43,10 +43,10 @@ struct capture_request {
 };
 
 struct capture {
-    struct tree *tree;           /* owned */
+    struct tree *tree; /* owned */
     guint64 files, files_hashed, bytes_hashed;
-    gint64 newest;               /* newest mtime of a regular file, ns since the epoch; 0: none */
-    GPtrArray *unsupported;      /* char*: "path: why", only with request.outputs; else NULL */
+    gint64 newest;          /* newest mtime of a regular file, ns since the epoch; 0: none */
+    GPtrArray *unsupported; /* char*: "path: why", only with request.outputs; else NULL */
 };
 void capture_clear(struct capture *capture);
 
@@ -57,7 +57,14 @@ void capture_clear(struct capture *capture);
  * FAULT_CHANGED. With a batch, contents whose identity is known are read only if the store lacks
  * the blob.
  */
-bool store_capture(struct store *store, const struct capture_request *request,
-                   struct capture *out, GError **error);
+bool store_capture(struct store *store, const struct capture_request *request, struct capture *out,
+                   GError **error);
+
+/*
+ * Digest of the one regular file `path` (absolute; links are followed), through the cache. For
+ * files outside of any tree: a program, a package database.
+ */
+bool store_digest_file(struct stat_cache *cache, const char *path, struct digest *out,
+                       GError **error);
 
 #endif

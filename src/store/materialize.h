@@ -11,12 +11,13 @@
 struct materialize_request {
     struct store *store;
     const struct tree *tree;
-    int directory;            /* where to; must exist */
-    const char *name;         /* its path, for messages */
-    bool overwrite;           /* replace files and links that are in the way (never directories
-                                 by files); otherwise FAULT_CONFLICT before anything is written */
-    gint64 mtime;             /* ns since the epoch, for files, links and directories; -1: now */
-    uid_t owner;              /* (uid_t)-1: leave; group alike */
+    int directory;    /* where to; must exist */
+    const char *name; /* its path, for messages */
+    bool overwrite;   /* replace files and links that are in the way (never directories
+                         by files); otherwise FAULT_CONFLICT before anything is written */
+    gint64 mtime;     /* ns since the epoch, for files, links and directories, the destination
+                         itself included; -1: now */
+    uid_t owner;      /* (uid_t)-1: leave; the destination included; group alike */
     gid_t group;
     bool hard_links;          /* large blobs may be linked to the object file: only where the reader
                                  can neither write nor chmod it (another owner) */

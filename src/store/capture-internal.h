@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What capture and materialise share: a crew of threads for many small jobs, opening by path at any
+ * depth, and the records of the stat cache (doc/format/stat.md).
+ */
+#ifndef STORE_CAPTURE_INTERNAL_H
+#define STORE_CAPTURE_INTERNAL_H
+
+#include "store/capture.h"
+
+#include <pthread.h>
+#include <sys/stat.h>
+
+/* --- crew: threads that share a stack of work items --------------------------------------------
+ */
+
+/*
+ * crew_run() works in the calling thread and starts helpers only once the work has proved to be
+ * long: a thread costs more than a hundred cached files. All of them are joined before it returns,
+ * since vial forks later. Signals stay with the caller's thread.
+ */
+struct crew_item {
+    struct crew_item *next;
+};
+
+struct crew;
+
+/* Do one item, which is the callee's from now on. Called after a failure too, to free it. */
+typedef void (*crew_work)(struct crew *crew, struct crew_item *item, void *scratch, void *user);
+
+/*
+ * Work until no item is left. `scratch_size` bytes of uninitialised memory are each thread's own.
+ * jobs == 0: one thread per processor. False with the first error that crew_fail() was given, or
+ * FAULT_CANCELLED.
+ */
+bool crew_run(unsigned jobs, size_t scratch_size, const volatile int *cancel, crew_work work,
+              void *user, struct crew_item *first, GError **error);
+
+void crew_push(struct crew *crew, struct crew_item *item);
+void crew_fail(struct crew *crew, GError *error); /* takes `error`; the first one wins */
+bool crew_stopped(struct crew *crew);             /* failed or cancelled: drop what you do */
+
+/* To be called now and then in a long item: lets waiting items have a helper. */
+void crew_consider(struct crew *crew);
+
+/* --- paths ------------------------------------------------------------------------------------ */
+
+/*
+ * fd_open_beneath() for a relative path of any length; "" is `directory` itself. -1 and errno.
+ * One descriptor is held besides the result.
+ */
+int capture_open(int directory, const char *path, int flags);
+
+/* "NAME/PATH/ENTRY", quoted for a message; path and entry may be "". Caller frees. */
+char *capture_quote(const char *name, const char *path, const char *entry);
+
+/* --- the records of the stat cache -------------------------------------------------------------
+ */
+
+struct stat_identity {
+    guint64 inode;
+    gint64 size, mtime, ctime; /* ns since the epoch */
+};
+
+/* An object of the store under another name: its ctime moves with its link count and says nothing.
+ */
+#define STAT_CTIME_ANY G_MININT64
+
+enum stat_kind { /* numbers are part of the format */
+    STAT_NONE = 0,
+    STAT_FILE = 1,
+    STAT_LINK = 2,
+};
+
+struct stat_entry {
+    const char *name;
+    enum stat_kind kind;
+    struct stat_identity identity;
+    const guint8 *hash; /* files: DIGEST_HASH_SIZE bytes; the size is the identity's */
+    const char *target; /* links */
+};
+
+void stat_identify(const struct stat *status, struct stat_identity *out);
+bool stat_matches(const struct stat_identity *known, const struct stat_identity *now);
+
+/* How a file system gives times to its files. */
+struct stat_clock {
+    gint64 slack;    /* ns: changes of one file that are further apart have different times */
+    bool multigrain; /* each change after somebody asked has a time of its own, if the kernel can */
+};
+struct stat_clock stat_clock(int descriptor);
+gint64 stat_now(void); /* on the clock that times come from */
+
+/*
+ * The racy rule: can a change after the moment `began` still go unseen? Then the identity is not
+ * worth recording.
+ */
+bool stat_is_racy(const struct stat_identity *identity, gint64 began,
+                  const struct stat_clock *clock);
+
+/* Entries go in by ascending name; the first call makes the array. */
+GByteArray *stat_record_new(void);
+void stat_record_add(GByteArray *record, const struct stat_entry *entry);
+
+/* Borrows the bytes, and so do the entries. Stops for good at what is malformed. */
+struct stat_reader {
+    const guint8 *at, *end;
+    const char *last;
+    bool failed;
+};
+void stat_reader_init(struct stat_reader *reader, const void *data, size_t size);
+bool stat_reader_next(struct stat_reader *reader, struct stat_entry *out);
+
+/* The record of a directory, or NULL; and one to be flushed (takes `record`). */
+GBytes *stat_cache_get(struct stat_cache *cache, guint64 device, guint64 inode);
+void stat_cache_put(struct stat_cache *cache, guint64 device, guint64 inode, GByteArray *record);
+
+#endif

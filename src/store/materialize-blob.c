@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Writes one blob as a file, hashing what it writes, and links objects that were hashed before. */
+#include "store/materialize-internal.h"
+
+#include "base/fault.h"
+#include "base/fd.h"
+#include "base/path.h"
+#include "store/materialize.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+/* Up to this size a blob is read and verified in memory, and its file opened after that. */
+#define WHOLE_SIZE BLOB_BUFFER_SIZE
+
+/* Below this a copy costs less than a link and the look at the object. */
+#define LINK_SIZE (64 * 1024)
+
+#define NAME_SIZE 32
+#define PROC_SIZE 40
+
+static char *proc_path(int descriptor, char path[PROC_SIZE])
+{
+    g_snprintf(path, PROC_SIZE, "/proc/self/fd/%d", descriptor);
+    return path;
+}
+
+/* --- bytes ------------------------------------------------------------------------------------ */
+
+static bool report_damage(const struct blob_file *file, GError **error)
+{
+    char text[DIGEST_TEXT_SIZE];
+    store_drop(file->store, file->digest);
+    return fault_set(error, FAULT_MISSING, "the store's copy of %s, %s, was damaged and is dropped",
+                     file->what, digest_print(file->digest, text));
+}
+
+/* Hash what is behind `from`; write it to `to` on the way unless that is -1. */
+static bool pump(const struct blob_file *file, int from, int to, GError **error)
+{
+    struct digest_context context;
+    struct digest found;
+    digest_init(&context);
+    for (;;) {
+        gssize count = fd_read_full(from, file->buffer, BLOB_BUFFER_SIZE, file->what, NULL);
+        if (count < 0)
+            return report_damage(file, error);
+        digest_update(&context, file->buffer, (size_t)count);
+        if (to >= 0 && !fd_write_all(to, file->buffer, (size_t)count, file->what, error))
+            return false;
+        if (count < BLOB_BUFFER_SIZE || context.size > file->digest->size)
+            break;
+        if (file->cancel != NULL && *file->cancel != 0)
+            return fault_set(error, FAULT_CANCELLED, "interrupted while writing %s", file->what);
+    }
+    digest_finish(&context, &found);
+    return digest_equal(&found, file->digest) || report_damage(file, error);
+}
+
+static bool fill(const struct blob_file *file, int to, GError **error)
+{
+    if (file->digest->size <= WHOLE_SIZE) {
+        g_autoptr(GBytes) bytes = store_get(file->store, file->digest, error);
+        if (bytes == NULL)
+            return false;
+        return fd_write_all(to, g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes), file->what,
+                            error);
+    }
+    autofd int from = store_open_blob(file->store, file->digest, error);
+    if (from < 0)
+        return false;
+    if (ioctl(to, FICLONE, from) == 0)
+        return pump(file, to, -1, error);
+    return pump(file, from, to, error);
+}
+
+static bool set_attributes(const struct blob_file *file, int made, GError **error)
+{
+    if ((file->owner != (uid_t)-1 || file->group != (gid_t)-1) &&
+        fchown(made, file->owner, file->group) < 0)
+        return fault_errno(error, errno, "cannot change the owner of %s", file->what);
+    if (file->mtime < 0)
+        return true;
+    struct stat asked;
+    if (file->observed)
+        fstat(made, &asked);
+    const struct timespec times[2] = { fd_timespec(file->mtime), fd_timespec(file->mtime) };
+    return futimens(made, times) == 0 ||
+           fault_errno(error, errno, "cannot set the time of %s", file->what);
+}
+
+/* --- files ------------------------------------------------------------------------------------ */
+
+int blob_create(const struct blob_file *file, GError **error)
+{
+    autofd int made = openat(file->directory, file->name,
+                             O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, file->mode);
+    if (made < 0) {
+        if (errno == EEXIST)
+            fault_set(error, FAULT_CONFLICT, "%s exists already", file->what);
+        else
+            fault_errno(error, errno, "cannot create %s", file->what);
+        return -1;
+    }
+    if (fill(file, made, error) && set_attributes(file, made, error))
+        return fd_steal(&made);
+    unlinkat(file->directory, file->name, 0);
+    return -1;
+}
+
+static void make_name(char name[NAME_SIZE])
+{
+    guint64 random = 0;
+    if (getrandom(&random, sizeof random, 0) < 0)
+        random = (guint64)g_get_monotonic_time();
+    g_snprintf(name, NAME_SIZE, ".vial-%016" G_GINT64_MODIFIER "x", random);
+}
+
+/* A new file that has no name yet, or *name where the file system cannot do that. */
+static int open_unnamed(const struct blob_file *file, char name[NAME_SIZE], GError **error)
+{
+    *name = '\0';
+    int made = openat(file->directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, file->mode);
+    if (made >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)) {
+        if (made < 0)
+            fault_errno(error, errno, "cannot create %s", file->what);
+        return made;
+    }
+    do {
+        make_name(name);
+        made = openat(file->directory, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, file->mode);
+    } while (made < 0 && errno == EEXIST);
+    if (made < 0)
+        fault_errno(error, errno, "cannot create %s", file->what);
+    return made;
+}
+
+/* Give the complete file its name: by a link if that is free, else by way of a temporary one. */
+static bool publish(const struct blob_file *file, int made, char name[NAME_SIZE], GError **error)
+{
+    char path[PROC_SIZE];
+    proc_path(made, path);
+    if (*name == '\0' &&
+        linkat(AT_FDCWD, path, file->directory, file->name, AT_SYMLINK_FOLLOW) == 0)
+        return true;
+    while (*name == '\0') {
+        char temporary[NAME_SIZE];
+        make_name(temporary);
+        if (linkat(AT_FDCWD, path, file->directory, temporary, AT_SYMLINK_FOLLOW) == 0)
+            memcpy(name, temporary, NAME_SIZE);
+        else if (errno != EEXIST)
+            return fault_errno(error, errno, "cannot create %s", file->what);
+    }
+    return renameat(file->directory, name, file->directory, file->name) == 0 ||
+           fault_errno(error, errno, "cannot replace %s", file->what);
+}
+
+int blob_replace(const struct blob_file *file, GError **error)
+{
+    char name[NAME_SIZE];
+    autofd int made = open_unnamed(file, name, error);
+    if (made < 0)
+        return -1;
+    if (fill(file, made, error) && set_attributes(file, made, error) &&
+        publish(file, made, name, error))
+        return fd_steal(&made);
+    if (*name != '\0')
+        unlinkat(file->directory, name, 0);
+    return -1;
+}
+
+bool store_write_file(struct store *store, const struct digest *digest, int directory,
+                      const char *name, mode_t mode, gint64 mtime, GError **error)
+{
+    g_autofree guint8 *buffer = g_malloc(BLOB_BUFFER_SIZE);
+    g_autofree char *what = path_quote(name);
+    const struct blob_file file = {
+        .store = store,
+        .digest = digest,
+        .directory = directory,
+        .name = name,
+        .what = what,
+        .mode = mode,
+        .mtime = mtime,
+        .owner = (uid_t)-1,
+        .group = (gid_t)-1,
+        .buffer = buffer,
+    };
+    autofd int made = blob_replace(&file, error);
+    return made >= 0;
+}
+
+/* --- links to objects --------------------------------------------------------------------------
+ */
+
+struct verified { /* an object file that was hashed by this process */
+    struct digest digest;
+    dev_t device;
+    ino_t inode;
+};
+
+static pthread_mutex_t verified_lock = PTHREAD_MUTEX_INITIALIZER;
+static GHashTable *verified; /* struct digest * (in the value) -> struct verified * */
+
+static bool is_verified(const struct digest *digest, const struct stat *status)
+{
+    pthread_mutex_lock(&verified_lock);
+    const struct verified *found = verified == NULL ? NULL : g_hash_table_lookup(verified, digest);
+    bool same = found != NULL && found->device == status->st_dev && found->inode == status->st_ino;
+    pthread_mutex_unlock(&verified_lock);
+    return same;
+}
+
+static void set_verified(const struct digest *digest, const struct stat *status)
+{
+    struct verified *made = g_new(struct verified, 1);
+    *made = (struct verified){ *digest, status->st_dev, status->st_ino };
+    pthread_mutex_lock(&verified_lock);
+    if (verified == NULL)
+        verified = g_hash_table_new_full(digest_hash, digest_hash_equal, NULL, g_free);
+    g_hash_table_replace(verified, &made->digest, made);
+    pthread_mutex_unlock(&verified_lock);
+}
+
+/* The time of an object means nothing to the store, so all who link it may agree on one. */
+static bool set_object_time(const struct blob_file *file, int object, const struct stat *status)
+{
+    if (file->mtime < 0 || fd_nanoseconds(status->st_mtim) == file->mtime)
+        return true;
+    return set_attributes(
+        &(struct blob_file){ .mtime = file->mtime, .owner = (uid_t)-1, .group = (gid_t)-1 }, object,
+        NULL);
+}
+
+bool blob_link(const struct blob_file *file, bool *linked, GError **error)
+{
+    struct stat status;
+    char path[PROC_SIZE];
+    *linked = false;
+    if (file->digest->size < LINK_SIZE)
+        return true;
+    autofd int object = store_open_blob(file->store, file->digest, error);
+    if (object < 0)
+        return false;
+    if (fstat(object, &status) < 0 || status.st_nlink == 0 || (status.st_mode & 0222) != 0 ||
+        (status.st_mode & 0111) != (file->mode & 0111))
+        return true;
+    if (!is_verified(file->digest, &status)) {
+        if (!pump(file, object, -1, error))
+            return false;
+        set_verified(file->digest, &status);
+    }
+    *linked = set_object_time(file, object, &status) &&
+              linkat(AT_FDCWD, proc_path(object, path), file->directory, file->name,
+                     AT_SYMLINK_FOLLOW) == 0;
+    return true;
+}
