@@ -1,10 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The in-memory back end, and what every back end shares: batches, claims, marking. */
+/* What every back end must do: the same tests over memory and over LMDB with object files. */
 #include "store-test.h"
 
-static void nothing_is_visible_before_the_commit(void)
+struct fixture {
+    struct store *store;
+    char *scratch; /* NULL: in memory */
+};
+
+static void set_up(struct fixture *fixture, const void *data)
 {
-    g_autoptr(store) store = store_new_memory();
+    const struct store_options *options = data;
+    if (options == NULL) {
+        fixture->store = store_new_memory();
+        return;
+    }
+    fixture->scratch = scratch_new();
+    fixture->store = open_quietly(fixture->scratch, options);
+}
+
+static void tear_down(struct fixture *fixture, const void *data)
+{
+    store_close(fixture->store);
+    if (fixture->scratch != NULL)
+        scratch_free(fixture->scratch);
+}
+
+static void nothing_is_visible_before_the_commit(struct fixture *fixture, const void *data)
+{
+    struct store *store = fixture->store;
     g_autoptr(store_batch) batch = store_batch_new(store);
     struct digest digest;
     put(batch, "content", &digest);
@@ -18,9 +41,9 @@ static void nothing_is_visible_before_the_commit(void)
     assert_blob(store, &digest, "content");
 }
 
-static void a_dropped_batch_leaves_nothing(void)
+static void a_dropped_batch_leaves_nothing(struct fixture *fixture, const void *data)
 {
-    g_autoptr(store) store = store_new_memory();
+    struct store *store = fixture->store;
     struct store_batch *batch = store_batch_new(store);
     struct digest digest;
     put(batch, "content", &digest);
@@ -30,9 +53,9 @@ static void a_dropped_batch_leaves_nothing(void)
     assert_record(store, "key", NULL);
 }
 
-static void the_last_word_on_a_record_counts(void)
+static void the_last_word_on_a_record_counts(struct fixture *fixture, const void *data)
 {
-    g_autoptr(store) store = store_new_memory();
+    struct store *store = fixture->store;
     g_autoptr(store_batch) batch = store_batch_new(store);
     put_record(batch, "a", "1");
     put_record(batch, "a", "2");
@@ -46,9 +69,9 @@ static void the_last_word_on_a_record_counts(void)
     assert_record(store, "c", "");
 }
 
-static void what_is_not_there_is_missing(void)
+static void what_is_not_there_is_missing(struct fixture *fixture, const void *data)
 {
-    g_autoptr(store) store = store_new_memory();
+    struct store *store = fixture->store;
     g_autoptr(GError) error = NULL;
     struct digest digest;
     digest_of("x", 1, &digest);
@@ -59,9 +82,9 @@ static void what_is_not_there_is_missing(void)
     g_assert_error(error, FAULT, FAULT_MISSING);
 }
 
-static void a_blob_of_another_size_is_another_blob(void)
+static void a_blob_of_another_size_is_another_blob(struct fixture *fixture, const void *data)
 {
-    g_autoptr(store) store = store_new_memory();
+    struct store *store = fixture->store;
     g_autoptr(store_batch) batch = store_batch_new(store);
     struct digest digest;
     put(batch, "x", &digest);
@@ -70,9 +93,26 @@ static void a_blob_of_another_size_is_another_blob(void)
     g_assert_false(store_has(store, &digest));
 }
 
-static void a_collected_blob_fails_the_commit_that_counts_on_it(void)
+/* The value of a record is its age, then digests as text: "t" for a tree, "b" for a blob. */
+static bool describe(enum store_table table, GBytes *key, GBytes *value,
+                     struct store_reference *out, void *user)
 {
-    g_autoptr(store) store = store_new_memory();
+    g_autofree char *text = g_strndup(g_bytes_get_data(value, NULL), g_bytes_get_size(value));
+    g_auto(GStrv) words = g_strsplit(text, " ", -1);
+    out->last_use = g_ascii_strtoll(words[0], NULL, 10);
+    for (char **word = words + 1; *word != NULL; word++) {
+        struct digest digest;
+        if (!digest_parse(*word + 1, &digest, NULL))
+            return false;
+        g_array_append_val(**word == 't' ? out->trees : out->blobs, digest);
+    }
+    return true;
+}
+
+static void a_collected_blob_fails_the_commit_that_counts_on_it(struct fixture *fixture,
+                                                                const void *data)
+{
+    struct store *store = fixture->store;
     g_autoptr(store_batch) first = store_batch_new(store);
     g_autoptr(store_batch) second = store_batch_new(store);
     g_autoptr(GError) error = NULL;
@@ -81,7 +121,9 @@ static void a_collected_blob_fails_the_commit_that_counts_on_it(void)
     commit(first);
     put(second, "shared", &digest);
     put_record(second, "key", "names the blob");
-    store_drop(store, &digest);
+    struct store_gc_result result;
+    g_assert_true(store_gc(store, 1000, describe, NULL, &result, &error));
+    g_assert_cmpuint(result.blobs_removed, ==, 1);
     g_assert_false(store_batch_commit(second, &error));
     g_assert_error(error, FAULT, FAULT_MISSING);
     assert_record(store, "key", NULL);
@@ -98,9 +140,9 @@ static bool note_key(GBytes *key, GBytes *value, void *user)
     return ((GString *)user)->len < 8;
 }
 
-static void records_come_in_key_order_until_stopped(void)
+static void records_come_in_key_order_until_stopped(struct fixture *fixture, const void *data)
 {
-    g_autoptr(store) store = store_new_memory();
+    struct store *store = fixture->store;
     g_autoptr(store_batch) batch = store_batch_new(store);
     static const char *const keys[] = { "zz", "b", "aa", "a", "c", "ba" };
     for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
@@ -117,9 +159,9 @@ static bool note_entry(GBytes *entry, void *user)
     return true;
 }
 
-static void the_log_is_newest_first(void)
+static void the_log_is_newest_first(struct fixture *fixture, const void *data)
 {
-    g_autoptr(store) store = store_new_memory();
+    struct store *store = fixture->store;
     for (const char *text = "abc"; *text != '\0'; text++) {
         g_autoptr(GBytes) entry = g_bytes_new(text, 1);
         g_assert_true(store_log_append(store, entry, NULL));
@@ -153,9 +195,9 @@ static void *contend(void *user)
     return NULL;
 }
 
-static void one_thread_at_a_time_holds_a_claim(void)
+static void one_thread_at_a_time_holds_a_claim(struct fixture *fixture, const void *data)
 {
-    g_autoptr(store) store = store_new_memory();
+    struct store *store = fixture->store;
     struct contest contest = { .store = store };
     digest_of("k", 1, &contest.key);
     GThread *threads[4];
@@ -166,9 +208,9 @@ static void one_thread_at_a_time_holds_a_claim(void)
     g_assert_cmpint(contest.worst, ==, 1);
 }
 
-static void waiting_for_a_claim_can_be_cancelled(void)
+static void waiting_for_a_claim_can_be_cancelled(struct fixture *fixture, const void *data)
 {
-    g_autoptr(store) store = store_new_memory();
+    struct store *store = fixture->store;
     g_autoptr(GError) error = NULL;
     struct digest key, other;
     digest_of("k", 1, &key);
@@ -188,22 +230,6 @@ static void waiting_for_a_claim_can_be_cancelled(void)
 }
 
 /* --- marking -------------------------------------------------------------------------------- */
-
-/* The value of a record is its age, then digests as text: "t" for a tree, "b" for a blob. */
-static bool describe(enum store_table table, GBytes *key, GBytes *value,
-                     struct store_reference *out, void *user)
-{
-    g_autofree char *text = g_strndup(g_bytes_get_data(value, NULL), g_bytes_get_size(value));
-    g_auto(GStrv) words = g_strsplit(text, " ", -1);
-    out->last_use = g_ascii_strtoll(words[0], NULL, 10);
-    for (char **word = words + 1; *word != NULL; word++) {
-        struct digest digest;
-        if (!digest_parse(*word + 1, &digest, NULL))
-            return false;
-        g_array_append_val(**word == 't' ? out->trees : out->blobs, digest);
-    }
-    return true;
-}
 
 static void put_result(struct store_batch *batch, const char *key, int age, char kind,
                        const struct digest *digest)
@@ -225,9 +251,9 @@ static struct tree *put_tree(struct store_batch *batch, const char *path, const 
     return tree;
 }
 
-static void collection_keeps_what_newer_results_name(void)
+static void collection_keeps_what_newer_results_name(struct fixture *fixture, const void *data)
 {
-    g_autoptr(store) store = store_new_memory();
+    struct store *store = fixture->store;
     g_autoptr(store_batch) batch = store_batch_new(store);
     g_autoptr(tree) new = put_tree(batch, "a/b/c", "of the newer result");
     g_autoptr(tree) old = put_tree(batch, "d/e", "of the older result");
@@ -258,9 +284,10 @@ static void collection_keeps_what_newer_results_name(void)
     g_assert_null(gone);
 }
 
-static void a_file_that_reads_like_a_directory_is_still_followed_as_one(void)
+static void a_file_that_reads_like_a_directory_is_still_followed_as_one(struct fixture *fixture,
+                                                                        const void *data)
 {
-    g_autoptr(store) store = store_new_memory();
+    struct store *store = fixture->store;
     g_autoptr(store_batch) batch = store_batch_new(store);
     g_autoptr(tree) tree = put_tree(batch, "f", "content");
     /* the newest names the directory's message as a plain blob, the next one as a tree */
@@ -273,29 +300,41 @@ static void a_file_that_reads_like_a_directory_is_still_followed_as_one(void)
     g_assert_true(store_has_tree(store, tree, NULL));
 }
 
+static const struct {
+    const char *name;
+    void (*run)(struct fixture *fixture, const void *data);
+} tests[] = {
+    { "nothing-is-visible-before-the-commit", nothing_is_visible_before_the_commit },
+    { "a-dropped-batch-leaves-nothing", a_dropped_batch_leaves_nothing },
+    { "the-last-word-on-a-record-counts", the_last_word_on_a_record_counts },
+    { "what-is-not-there-is-missing", what_is_not_there_is_missing },
+    { "a-blob-of-another-size-is-another-blob", a_blob_of_another_size_is_another_blob },
+    { "a-collected-blob-fails-the-commit-that-counts-on-it",
+      a_collected_blob_fails_the_commit_that_counts_on_it },
+    { "records-come-in-key-order-until-stopped", records_come_in_key_order_until_stopped },
+    { "the-log-is-newest-first", the_log_is_newest_first },
+    { "one-thread-at-a-time-holds-a-claim", one_thread_at_a_time_holds_a_claim },
+    { "waiting-for-a-claim-can-be-cancelled", waiting_for_a_claim_can_be_cancelled },
+    { "collection-keeps-what-newer-results-name", collection_keeps_what_newer_results_name },
+    { "a-file-that-reads-like-a-directory-is-still-followed-as-one",
+      a_file_that_reads_like_a_directory_is_still_followed_as_one },
+};
+
 int main(int argc, char **argv)
 {
+    /* The last: every blob but the empty one is a file, and the map grows all the time. */
+    static const struct store_options lmdb = { .read_only = false },
+                                      objects = { .inline_limit = 1, .map_size = 32768 };
+    static const struct {
+        const char *name;
+        const struct store_options *options;
+    } backends[] = { { "memory", NULL }, { "lmdb", &lmdb }, { "objects", &objects } };
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/store/memory/nothing-is-visible-before-the-commit",
-                    nothing_is_visible_before_the_commit);
-    g_test_add_func("/store/memory/a-dropped-batch-leaves-nothing", a_dropped_batch_leaves_nothing);
-    g_test_add_func("/store/memory/the-last-word-on-a-record-counts",
-                    the_last_word_on_a_record_counts);
-    g_test_add_func("/store/memory/what-is-not-there-is-missing", what_is_not_there_is_missing);
-    g_test_add_func("/store/memory/a-blob-of-another-size-is-another-blob",
-                    a_blob_of_another_size_is_another_blob);
-    g_test_add_func("/store/memory/a-collected-blob-fails-the-commit-that-counts-on-it",
-                    a_collected_blob_fails_the_commit_that_counts_on_it);
-    g_test_add_func("/store/memory/records-come-in-key-order-until-stopped",
-                    records_come_in_key_order_until_stopped);
-    g_test_add_func("/store/memory/the-log-is-newest-first", the_log_is_newest_first);
-    g_test_add_func("/store/memory/one-thread-at-a-time-holds-a-claim",
-                    one_thread_at_a_time_holds_a_claim);
-    g_test_add_func("/store/memory/waiting-for-a-claim-can-be-cancelled",
-                    waiting_for_a_claim_can_be_cancelled);
-    g_test_add_func("/store/memory/collection-keeps-what-newer-results-name",
-                    collection_keeps_what_newer_results_name);
-    g_test_add_func("/store/memory/a-file-that-reads-like-a-directory-is-still-followed-as-one",
-                    a_file_that_reads_like_a_directory_is_still_followed_as_one);
+    for (size_t i = 0; i < G_N_ELEMENTS(backends); i++)
+        for (size_t j = 0; j < G_N_ELEMENTS(tests); j++) {
+            g_autofree char *path =
+                g_strdup_printf("/store/backend/%s/%s", backends[i].name, tests[j].name);
+            g_test_add(path, struct fixture, backends[i].options, set_up, tests[j].run, tear_down);
+        }
     return g_test_run();
 }
