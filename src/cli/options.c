@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum parsed options_parse(const struct usage *usage, int *argc, char ***argv)
 {
@@ -104,6 +105,8 @@ struct store *open_store(bool read_only, int *status)
     g_autofree char *notice = NULL;
     g_autoptr(GError) error = NULL;
     struct store_options options = { .read_only = read_only };
+    if (read_only && access(path, F_OK) < 0)
+        return store_new_memory(); /* nothing was ever stored, and asking must not make a store */
     struct store *store = store_open(path, &options, &notice, &error);
     if (notice != NULL)
         fprintf(stderr, "vial: %s\n", notice);

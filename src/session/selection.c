@@ -8,15 +8,23 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* A name with metacharacters that exists as it stands is that file, not a pattern. */
-static bool is_literal(const struct session *session, const char *text)
+/*
+ * The name that `text` means, or NULL if it is a pattern. A name that exists as it stands is that
+ * file, whatever characters it has; else a backslash takes the meaning from a metacharacter.
+ */
+static char *literal_name(const struct session *session, const char *text)
 {
-    if (!glob_is_pattern(text))
-        return true;
-    g_autofree char *path = path_below("/", session->directory, text);
+    g_autofree char *here = g_strconcat("/", session->directory, NULL);
+    g_autofree char *path = path_below("/", here, text);
     struct stat status;
-    return path != NULL && *path != '\0' &&
-           fstatat(session->root_fd, path, &status, AT_SYMLINK_NOFOLLOW) == 0;
+    if (strpbrk(text, "*?[!\\") == NULL ||
+        (path != NULL && *path != '\0' &&
+         fstatat(session->root_fd, path, &status, AT_SYMLINK_NOFOLLOW) == 0))
+        return g_strdup(text);
+    if (glob_is_pattern(text))
+        return NULL;
+    g_autofree char *rooted = g_strconcat("/", text, NULL);
+    return action_output_path(rooted);
 }
 
 /* A literal argument as a path relative to the root; NULL and FAULT_USAGE if it lies outside. */
@@ -35,10 +43,11 @@ static char *literal_path(const struct session *session, const char *option, con
 static bool add_input(const struct session *session, struct glob *glob, const char *text,
                       GError **error)
 {
-    if (!is_literal(session, text))
+    g_autofree char *name = literal_name(session, text);
+    if (name == NULL)
         return glob_add(glob, session->directory, text, error) ||
                (g_prefix_error(error, "-i %s: ", text), false);
-    g_autofree char *path = literal_path(session, "-i", text, error);
+    g_autofree char *path = literal_path(session, "-i", name, error);
     if (path == NULL)
         return false;
     return *path == '\0' ? glob_add(glob, "", "**", error)
@@ -74,9 +83,10 @@ bool selection_check(const struct session *session, char *const *inputs, const s
                      GError **error)
 {
     for (; inputs != NULL && *inputs != NULL; inputs++) {
-        if (!is_literal(session, *inputs))
+        g_autofree char *name = literal_name(session, *inputs);
+        if (name == NULL)
             continue;
-        g_autofree char *path = literal_path(session, "-i", *inputs, error);
+        g_autofree char *path = literal_path(session, "-i", name, error);
         if (path == NULL)
             return false;
         if (*path == '\0' || tree_lookup(tree, path) != NULL)
@@ -126,7 +136,8 @@ char **selection_outputs(const struct session *session, char *const *outputs, GE
             fault_set(error, FAULT_USAGE, "-o needs a path or a glob, not an empty word");
             return NULL;
         }
-        if (!is_literal(session, *outputs)) {
+        g_autofree char *name = literal_name(session, *outputs);
+        if (name == NULL) {
             g_autoptr(glob) probe = glob_new();
             g_autofree char *pattern = rooted_pattern(session, *outputs);
             if (!glob_add(probe, "", pattern, error)) {
@@ -136,7 +147,7 @@ char **selection_outputs(const struct session *session, char *const *outputs, GE
             g_ptr_array_add(list, g_steal_pointer(&pattern));
             continue;
         }
-        g_autofree char *path = literal_path(session, "-o", *outputs, error);
+        g_autofree char *path = literal_path(session, "-o", name, error);
         if (path == NULL)
             return NULL;
         g_ptr_array_add(list, *path == '\0' ? g_strdup("/**") : action_output_pattern(path));

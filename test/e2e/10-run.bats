@@ -211,9 +211,9 @@ program() {
     name=$'a b\nc*[x]?-'
     echo text >"$name"
     echo text >-dash
-    miss -i "$name" -o "out $name" -- cp "$name" "out $name"
+    miss -i "$name" -o $'out a b\nc\\*\\[x\\]\\?-' -- cp "$name" "out $name"
     same "$(cat "out $name")" text
-    hit -i "$name" -o "out $name" -- cp "$name" "out $name"
+    hit -i "$name" -o "out $name" -- cp "$name" "out $name" # it exists now: a name, not a pattern
     miss -i -dash -- cat ./-dash
     same "$output" text
 }
