@@ -135,7 +135,7 @@ bats_file() {
 }
 
 check_inner() {
-    env -u BATS_TEST_TMPDIR -u BATS_RUN_TMPDIR "$@" \
+    env -u BATS_TEST_TMPDIR -u BATS_RUN_TMPDIR -u BATS_TEST_FILTER "$@" \
         "$ROOT/tools/check" --build "$WORK" --file "$WORK/inner.bats" e2e
 }
 
@@ -227,6 +227,14 @@ check_inner() {
         [[ $kind == user ]] || exits 1 without_namespaces unshare --user "--$kind" true
     done
     exits 3 without_namespaces bash -c 'exit 3'
+}
+
+@test "helper: a command that hangs fails its own test, and wait does not wait for the watch" {
+    printf '%s\n' "load $ROOT/test/e2e/helper" TEST_SECONDS=1 \
+        '@test "hangs" { sleep 60; }' '@test "waits" { true & wait; }' >inner.bats
+    run -1 env -u BATS_TEST_FILTER bats --formatter tap inner.bats
+    contains "$output" 'not ok 1 hangs'
+    contains "$output" 'ok 2 waits'
 }
 
 @test "helper: finished reads the last event and refuses any other" {

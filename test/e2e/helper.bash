@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash disable=SC2154 # bats sets status, output and stderr
+# shellcheck shell=bash
 # What every e2e test starts from: a store, a home and a workspace of its own, and nothing shared.
 #
 # A test file says `load helper` and gets, in each test:
@@ -25,6 +25,36 @@ fresh() {
     mkdir -p "$HOME" "$WORK"
     : >"$WORK/vial.lua"
     cd "$WORK" || return 1
+    watch $BASHPID
+}
+
+# What a test may take; a file that needs longer sets it after loading this one. tools/check raises
+# PATIENCE for slow builds.
+TEST_SECONDS=120
+
+# watch PID: kill whatever runs below the test PID once it takes too long, so that a command that
+# hangs fails its own test and no other. bats of Debian 12 has no limit of its own.
+watch() {
+    (
+        for descriptor in /proc/self/fd/*; do
+            descriptor=${descriptor##*/}
+            ((descriptor < 3)) || eval "exec $descriptor>&-"
+        done
+        cd / && trap - EXIT DEBUG ERR && set +eET
+        timeout "$((TEST_SECONDS * ${PATIENCE:-1}))" tail --pid="$1" -f /dev/null
+        [[ $? != 124 ]] || kill_below "$1"
+    ) </dev/null >/dev/null 2>&1 &
+    disown
+}
+
+# kill_below PID: every process below it but this one's own.
+kill_below() {
+    local child
+    for child in $(ps -o pid= --ppid "$1"); do
+        [[ $child != "$BASHPID" ]] || continue
+        kill_below "$child"
+        kill -KILL "$child"
+    done
 }
 
 vial() {
