@@ -91,7 +91,9 @@ bool session_check(struct session *session, const struct run_request *request, u
     struct run_outcome first = { .execution = { .directory = -1 } };
     struct comparison comparison = { .session = session, .first = &first };
     bool ok = true;
+    gint64 start = g_get_monotonic_time();
     quiet.no_cache = true;
+    quiet.unrecorded = true;
     quiet.commit = COMMIT_NEVER;
     for (unsigned i = 0; ok && i < times; i++) {
         struct run_outcome other;
@@ -110,6 +112,14 @@ bool session_check(struct session *session, const struct run_request *request, u
     }
     *differences = comparison.differences;
     *exit_code = first.exit_code;
+    if (ok)
+        event_emit(session->sink, EVENT_FINISHED, { "result", EVENT_TEXT, .text = "run" },
+                   { "exit", EVENT_NUMBER, .number = first.exit_code },
+                   { "differences", EVENT_NUMBER, .number = (gint64)comparison.differences },
+                   { "duration", EVENT_SECONDS,
+                     .seconds = (double)(g_get_monotonic_time() - start) / G_USEC_PER_SEC },
+                   { "saved", EVENT_SECONDS, .seconds = 0 },
+                   { "reason", EVENT_TEXT, .text = "--check" });
     run_outcome_clear(&first);
     return ok;
 }

@@ -320,6 +320,8 @@ static void finish(struct run *run, const struct result *result, bool stored)
 {
     char text[DIGEST_TEXT_SIZE];
     run->out->exit_code = result->exit_code;
+    if (run->request->unrecorded)
+        return;
     remember(run, result, stored);
     double duration = (double)(g_get_monotonic_time() - run->start) / G_USEC_PER_SEC;
     double work = (double)result->wall / G_USEC_PER_SEC;
@@ -463,15 +465,25 @@ static bool execute(struct run *run, struct store_batch *batch, GError **error)
     return ok;
 }
 
+/* Why the result must not be reused, or NULL (V8). */
+static const char *refusal(const struct run *run)
+{
+    if (interrupted(run))
+        return "it was interrupted";
+    if (run->spare != NULL)
+        return "the store could not be written";
+    if (run->action->network)
+        return "it could use the network";
+    return cache_refusal(run->execution.result);
+}
+
 /* Result, own outputs, action and what was learned about files: all in one commit, or none. */
 static bool store_result(struct run *run, struct store_batch *batch)
 {
     const struct result *result = run->execution.result;
     struct digest ignored;
     g_autoptr(GError) error = NULL;
-    run->refusal = interrupted(run)     ? "it was interrupted"
-                   : run->spare != NULL ? "the store could not be written"
-                                        : cache_refusal(result);
+    run->refusal = refusal(run);
     if (run->request->no_cache || run->spare != NULL)
         return false;
     own_learn(run->own, run->action->inputs, run->execution.outputs, result->deleted);
@@ -492,7 +504,7 @@ static bool run_command(struct run *run, GError **error)
     if (!execute(run, batch, error))
         return false;
     bool stored = store_result(run, batch);
-    if (run->refusal != NULL && run->spare == NULL && !interrupted(run))
+    if (run->refusal != NULL && run->spare == NULL && !interrupted(run) && !run->action->network)
         warn(run, "not stored: %s", run->refusal);
     const struct result *result = run->execution.result;
     if (!commit(run, run->execution.outputs, result, run->execution.directory, error))

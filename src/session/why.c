@@ -81,10 +81,9 @@ static void line(struct comparison *out, const char *format, ...)
 
 static void compare_arguments(struct comparison *out, char *const *before, char *const *after)
 {
-    guint count = MAX(g_strv_length((char **)before), g_strv_length((char **)after));
-    for (guint i = 0, left = 0, right = 0; i < count; i++) {
-        const char *old = before[left] == NULL ? NULL : before[left++];
-        const char *new = after[right] == NULL ? NULL : after[right++];
+    guint count = g_strv_length((char **)before), new_count = g_strv_length((char **)after);
+    for (guint i = 0; i < MAX(count, new_count); i++) {
+        const char *old = i < count ? before[i] : NULL, *new = i < new_count ? after[i] : NULL;
         if (g_strcmp0(old, new) == 0)
             continue;
         g_autofree char *old_text = old == NULL ? g_strdup("(none)") : path_quote(old);
@@ -121,6 +120,19 @@ static void compare_assignments(struct comparison *out, const char *what, char *
     }
 }
 
+/* Twelve digits tell two contents apart for a person; `vial store ls` has all of them. */
+static char *describe_entry(const struct tree_entry *entry)
+{
+    char text[DIGEST_HASH_SIZE * 2 + 1];
+    if (entry == NULL)
+        return g_strdup("(absent)");
+    if (entry->kind != TREE_FILE)
+        return entry->kind == TREE_SYMLINK ? tree_entry_describe(entry) : g_strdup("directory");
+    return g_strdup_printf("%s %.12s, %" G_GINT64_FORMAT " bytes",
+                           entry->executable ? "executable" : "file",
+                           digest_print_hash(&entry->digest, text), entry->digest.size);
+}
+
 static bool compare_file(const char *path, const struct tree_entry *before,
                          const struct tree_entry *after, void *user)
 {
@@ -131,8 +143,7 @@ static bool compare_file(const char *path, const struct tree_entry *before,
     }
     out->shown++;
     g_autofree char *name = path_quote(path);
-    g_autofree char *old = before == NULL ? g_strdup("(absent)") : tree_entry_describe(before);
-    g_autofree char *new = after == NULL ? g_strdup("(absent)") : tree_entry_describe(after);
+    g_autofree char *old = describe_entry(before), *new = describe_entry(after);
     line(out, "input %s: %s -> %s", name, old, new);
     return true;
 }
