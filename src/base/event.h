@@ -13,17 +13,17 @@
 #include <stdbool.h>
 
 enum event_kind {
-    EVENT_CAPTURING, /* files, bytes: inputs hashed so far */
-    EVENT_CAPTURED,  /* files, hashed, duration */
-    EVENT_LOOKUP,    /* key, result: "hit" | "miss", reason */
-    EVENT_WAITING,   /* key: another process runs the same action */
-    EVENT_STARTED,   /* argv, key, level */
-    EVENT_COMMITTED, /* written, deleted, unchanged, kept */
-    EVENT_CONFLICT,  /* path, reason: the user's file was kept */
-    EVENT_MISSING,   /* path: a declared output that did not appear */
-    EVENT_WARNING,   /* message */
+    EVENT_CAPTURING,  /* files, bytes: inputs hashed so far */
+    EVENT_CAPTURED,   /* files, hashed, duration */
+    EVENT_LOOKUP,     /* key, result: "hit" | "miss", reason */
+    EVENT_WAITING,    /* key: another process runs the same action */
+    EVENT_STARTED,    /* argv, key, level */
+    EVENT_COMMITTED,  /* written, deleted, unchanged, kept */
+    EVENT_CONFLICT,   /* path, reason: the user's file was kept */
+    EVENT_MISSING,    /* path: a declared output that did not appear */
+    EVENT_WARNING,    /* message */
     EVENT_DIFFERENCE, /* path, offset, run: --check found outputs that differ */
-    EVENT_FINISHED,  /* result: "hit" | "run", exit, duration, saved, key, run: always the last */
+    EVENT_FINISHED,   /* result: "hit" | "run", exit, duration, saved, key, run: always the last */
 };
 
 struct event_value {
@@ -55,8 +55,8 @@ struct event_sink {
 };
 
 /* event_emit(sink, kind, { "files", EVENT_NUMBER, .number = 3 }, …); a NULL sink is fine. */
-#define event_emit(sink, kind, ...)                                                                \
-    event_send(sink, kind, (const struct event_value[]){ __VA_ARGS__ __VA_OPT__(, ) { 0 } })
+#define event_emit(sink, kind, ...) \
+    event_send(sink, kind, (const struct event_value[]){ __VA_ARGS__ __VA_OPT__(, ){ 0 } })
 void event_send(struct event_sink *sink, enum event_kind kind, const struct event_value *values);
 
 const char *event_name(enum event_kind kind); /* "capturing", … */
