@@ -19,11 +19,11 @@ _vial_reply() {
 # Complete the value of option $1, or fail if it takes none.
 _vial_value() {
     case $1 in
-    -C) _vial_reply -d "$2" ;;
-    -e) _vial_reply -v "$2" ;;
-    -i | -o | --stdin | --events) _vial_reply -f "$2" ;;
+    -C | --directory) _vial_reply -d "$2" ;;
+    -e | --env) _vial_reply -v "$2" ;;
+    -i | --input | -o | --output | --stdin | --events) _vial_reply -f "$2" ;;
     --commit) _vial_reply -W 'always success never' "$2" ;;
-    -j | --timeout | --check | --max-size) ;;
+    -j | --jobs | -n | --number | --timeout | --check | --max-size) ;;
     *) return 1 ;;
     esac
 }
@@ -35,7 +35,8 @@ _vial_command_start() {
     while ((index <= COMP_CWORD)); do
         case ${COMP_WORDS[index]} in
         --) ((++index <= COMP_CWORD)) && echo "$index" && return ;;
-        -[Ceijo] | --stdin | --events | --timeout | --check | --commit)
+        -[Ceijo] | --directory | --env | --input | --jobs | --output | \
+            --stdin | --events | --timeout | --check | --commit)
             [[ ${COMP_WORDS[index + 1]-} == = ]] || ((index += 1))
             [[ ${COMP_WORDS[index + 1]-} == = ]] && ((index += 2))
             ((index += 1))

@@ -107,6 +107,8 @@ complete_line() {
     mkdir dir-one
     same "$(complete_line vial run -i file)" file-one
     same "$(complete_line vial run -C d)" dir-one
+    same "$(complete_line vial run --directory = d)" dir-one
+    same "$(complete_line vial run --input = file-one --jobs 2 setar)" setarch
     same "$(complete_line vial run --commit = su)" success
     same "$(complete_line vial run --commit s)" success
     same "$(complete_line vial store put f)" file-one
