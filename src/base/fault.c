@@ -4,7 +4,7 @@
 
 #include <errno.h>
 
-G_DEFINE_QUARK(vial - fault, fault)
+G_DEFINE_QUARK(vial_fault, fault)
 
 static enum fault code_for(int number)
 {

@@ -36,7 +36,7 @@ const struct digest *digest_empty(void);
 
 bool digest_equal(const struct digest *a, const struct digest *b);
 int digest_compare(const struct digest *a, const struct digest *b);
-guint digest_hash(gconstpointer digest);                       /* for GHashTable */
+guint digest_hash(gconstpointer digest);                      /* for GHashTable */
 gboolean digest_hash_equal(gconstpointer a, gconstpointer b); /* for GHashTable */
 
 /* "hash/size" into `text`; returns `text`. */

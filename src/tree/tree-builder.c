@@ -99,7 +99,8 @@ static bool put(struct node *parent, const char *name, const struct tree_entry *
         g_hash_table_insert(parent->children, g_strdup(name), node_new(entry));
         return true;
     }
-    if (present->children == NULL && tree_entry_equal(&present->entry, entry))
+    /* Compared with what it was at first, all of which is still there. */
+    if (tree_entry_equal(&present->entry, entry))
         return true;
     if (present->entry.kind != TREE_DIRECTORY || entry->kind != TREE_DIRECTORY)
         return is_taken(path, entry, path, present, error);

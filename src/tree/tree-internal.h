@@ -19,7 +19,7 @@ struct tree {
     struct tree_entry entries[];
 };
 
-/* A GArray of struct tree_entry that owns a reference to each `directory`, and nothing else. */
+/* A GArray of struct tree_entry that owns a reference to the tree of each directory, no more. */
 GArray *tree_entries_new(size_t reserved);
 /* Append a copy of `entry`; takes over the caller's reference to `entry->directory`. */
 void tree_entries_take(GArray *entries, struct tree_entry entry);
@@ -29,7 +29,7 @@ void tree_entries_add(GArray *entries, const struct tree_entry *entry);
 /* FAULT_UNSUPPORTED for a name or target that a tree cannot hold. */
 bool tree_check_entry(const struct tree_entry *entry, GError **error);
 
-/* tree_new() but for the digest, which is the caller's to set: that of `message`. */
+/* tree_new() but for the digest, the caller's to set: that of `message`, which may be NULL. */
 struct tree *tree_make(const struct tree_entry *entries, size_t count, GByteArray *message,
                        GError **error);
 
@@ -43,8 +43,7 @@ const struct tree_entry *tree_find(const struct tree *tree, const char *name, si
 size_t tree_path_push(GString *path, const char *name);
 void tree_path_pop(GString *path, size_t length);
 
-/* FAULT_UNSUPPORTED unless `path` is a relative path and leaves room for `below` levels below it.
- */
+/* FAULT_UNSUPPORTED unless `path` is a relative path with room for `below` levels below it. */
 bool tree_check_path(const char *path, guint below, GError **error);
 
 #endif

@@ -140,7 +140,8 @@ struct tree *tree_make(const struct tree_entry *entries, size_t count, GByteArra
         fault_set(error, FAULT_UNSUPPORTED, "directories nest more than %d deep", TREE_DEPTH_LIMIT);
         return NULL;
     }
-    tree_encode_entries(made->entries, count, message);
+    if (message != NULL)
+        tree_encode_entries(made->entries, count, message);
     return made;
 }
 
@@ -150,6 +151,15 @@ struct tree *tree_new(const struct tree_entry *entries, size_t count, GError **e
     struct tree *made = tree_make(entries, count, message, error);
     if (made != NULL)
         digest_of(message->data, message->len, &made->digest);
+    return made;
+}
+
+struct tree *tree_new_known(const struct tree_entry *entries, size_t count,
+                            const struct digest *digest, GError **error)
+{
+    struct tree *made = tree_make(entries, count, NULL, error);
+    if (made != NULL)
+        made->digest = *digest;
     return made;
 }
 
@@ -310,9 +320,11 @@ bool tree_each_directory(const struct tree *tree, tree_visit_directory visit, vo
     return each_directory(tree, seen, visit, user, error);
 }
 
-static void release_entry(void *entry)
+static void release_entry(void *data)
 {
-    tree_unref(((struct tree_entry *)entry)->directory);
+    const struct tree_entry *entry = data;
+    if (entry->kind == TREE_DIRECTORY)
+        tree_unref(entry->directory);
 }
 
 GArray *tree_entries_new(size_t reserved)
@@ -330,9 +342,9 @@ void tree_entries_take(GArray *entries, struct tree_entry entry)
 
 void tree_entries_add(GArray *entries, const struct tree_entry *entry)
 {
-    struct tree_entry copy = *entry;
-    copy.directory = copy.kind == TREE_DIRECTORY ? tree_ref(copy.directory) : NULL;
-    g_array_append_val(entries, copy);
+    if (entry->kind == TREE_DIRECTORY)
+        tree_ref(entry->directory);
+    tree_entries_take(entries, *entry);
 }
 
 bool tree_check_path(const char *path, guint below, GError **error)

@@ -12,7 +12,7 @@
  *  1. A tree never changes after it is made (V2); references are counted atomically, so trees may
  *     be shared between threads.
  *  2. No operation here touches the file system or a store.
- *  3. Names are valid UTF-8, never "", "." or "..", without slash or NUL, and unique in a directory.
+ *  3. Names are valid UTF-8, not "", "." or "..", without slash or NUL, and unique in a directory.
  *  4. A tree is at most TREE_DEPTH_LIMIT directories deep, so whoever walks one may recurse. Deeper
  *     ones are an error where they would be made: twice as deep as a path that a system call takes.
  *
@@ -37,12 +37,12 @@ enum tree_kind {
 };
 
 struct tree_entry {
-    const char *name;    /* borrowed from the tree that holds the entry */
+    const char *name; /* borrowed from the tree that holds the entry */
     enum tree_kind kind;
-    bool executable;     /* files only */
-    struct digest digest; /* of the content, or of the directory's message; zero for links */
+    bool executable;        /* files only */
+    struct digest digest;   /* of the content, or of the directory's message; zero for links */
     struct tree *directory; /* directories only; borrowed likewise */
-    const char *target;  /* links only, any bytes but NUL that are UTF-8; borrowed likewise */
+    const char *target;     /* links only, any bytes but NUL that are UTF-8; borrowed likewise */
 };
 
 struct tree *tree_ref(struct tree *tree);
@@ -57,6 +57,10 @@ struct tree *tree_empty(void);
  * `directory`, whatever `digest` says. FAULT_UNSUPPORTED for a bad or repeated name.
  */
 struct tree *tree_new(const struct tree_entry *entries, size_t count, GError **error);
+
+/* The same where `digest` is known from a record that the caller trusts: nothing is hashed. */
+struct tree *tree_new_known(const struct tree_entry *entries, size_t count,
+                            const struct digest *digest, GError **error);
 
 const struct digest *tree_digest(const struct tree *tree);
 size_t tree_size(const struct tree *tree); /* entries in this directory alone */
@@ -139,7 +143,7 @@ struct tree *tree_replace(struct tree *tree, const char *path, const struct tree
 /*
  * All of `changes` at once, each as tree_replace() would do it, in time linear in the directories
  * touched. The order of the array does not matter; two changes of one path, or an addition below
- * another change that is not a directory, are FAULT_CONFLICT. What tree_diff() tells can be applied.
+ * another change that is not a directory, are FAULT_CONFLICT. Takes what tree_diff() tells.
  */
 struct tree_change {
     const char *path;

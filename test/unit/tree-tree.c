@@ -91,6 +91,18 @@ static void a_tree_keeps_nothing_of_the_caller(void)
     assert_tree(made, "name->target", "d/x=1");
 }
 
+static void a_known_digest_is_taken_and_names_are_checked(void)
+{
+    g_autoptr(tree) hashed = TREE("b=2", "a->x", "d/e=3");
+    struct tree_entry entries[] = { *tree_at(hashed, 2), *tree_at(hashed, 1), *tree_at(hashed, 0) };
+    g_autoptr(tree) known = tree_new_known(entries, 3, tree_digest(hashed), NULL);
+    assert_same_tree(known, hashed);
+    g_autoptr(GError) error = NULL;
+    entries[1].name = "a";
+    g_assert_null(tree_new_known(entries, 3, tree_digest(hashed), &error));
+    g_assert_error(error, FAULT, FAULT_UNSUPPORTED);
+}
+
 static void what_does_not_belong_to_a_kind_is_ignored(void)
 {
     g_autoptr(tree) below = TREE("x=1");
@@ -291,6 +303,8 @@ int main(int argc, char **argv)
     g_test_add_func("/tree/new/order-of-the-array-does-not-matter",
                     order_of_the_array_does_not_matter);
     g_test_add_func("/tree/new/keeps-nothing-of-the-caller", a_tree_keeps_nothing_of_the_caller);
+    g_test_add_func("/tree/new/a-known-digest-is-taken-and-names-are-checked",
+                    a_known_digest_is_taken_and_names_are_checked);
     g_test_add_func("/tree/new/what-does-not-belong-to-a-kind-is-ignored",
                     what_does_not_belong_to_a_kind_is_ignored);
     g_test_add_func("/tree/new/depth-is-limited-by-an-error", depth_is_limited_by_an_error);
