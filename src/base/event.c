@@ -20,7 +20,7 @@ const char *event_name(enum event_kind kind)
         [EVENT_STARTED] = "started",     [EVENT_COMMITTED] = "committed",
         [EVENT_CONFLICT] = "conflict",   [EVENT_MISSING] = "missing",
         [EVENT_WARNING] = "warning",     [EVENT_DIFFERENCE] = "difference",
-        [EVENT_FINISHED] = "finished",
+        [EVENT_FINISHED] = "finished",   [EVENT_EVICTED] = "evicted",
     };
     return names[kind];
 }

@@ -22,6 +22,7 @@ enum event_kind {
     EVENT_CONFLICT,   /* path, reason: the user's file was kept */
     EVENT_MISSING,    /* path: a declared output that did not appear */
     EVENT_WARNING,    /* message */
+    EVENT_EVICTED,    /* message, results, bytes: the store had outgrown its limit */
     EVENT_DIFFERENCE, /* path, offset, run: --check found outputs that differ */
     EVENT_FINISHED,   /* result: "hit" | "run", exit, duration, saved, key, run: always the last */
 };

@@ -146,3 +146,14 @@ bool cache_gc(struct store *store, guint64 max_bytes, struct store_gc_result *ou
     g_hash_table_unref(eviction.last_use);
     return ok;
 }
+
+bool cache_trim(struct store *store, const struct digest *key, guint64 limit,
+                struct store_gc_result *out)
+{
+    struct store_statistics sizes;
+    if (key->hash[0] % 64 != 0 || store_is_read_only(store) || !store_is_persistent(store))
+        return false;
+    if (!store_statistics(store, &sizes, NULL) || sizes.disk_bytes <= limit)
+        return false;
+    return cache_gc(store, limit / 4 * 3, out, NULL);
+}

@@ -37,6 +37,14 @@ const char *cache_refusal(const struct result *result);
 /* Let `batch` record the result under `key`; it becomes visible with the blobs that it names. */
 void cache_record(struct store_batch *batch, const struct digest *key, const struct result *result);
 
+/*
+ * Keep the store below `limit` bytes on disk: once in some 64 stored results (chosen by `key`) its
+ * size is looked at, and if it has outgrown the limit, results are evicted down to three quarters
+ * of it. False: nothing was evicted. Errors are not worth a run's attention: the next time will do.
+ */
+bool cache_trim(struct store *store, const struct digest *key, guint64 limit,
+                struct store_gc_result *out);
+
 /* store_gc() with results ordered by their last use in the history. */
 bool cache_gc(struct store *store, guint64 max_bytes, struct store_gc_result *out, GError **error);
 

@@ -18,6 +18,7 @@ struct arguments {
     double timeout;
     gboolean network, no_cache, refresh, cache_failures, keep, dry_run;
     int check, jobs;
+    guint64 store_limit;
     char **argv; /* borrowed */
 };
 
@@ -212,6 +213,7 @@ static int run_with(struct session *session, const struct arguments *arguments,
         .keep = arguments->keep,
         .dry_run = arguments->dry_run,
         .commit = policy,
+        .store_limit = arguments->store_limit,
         .jobs = (unsigned)arguments->jobs,
         .interrupt = &interrupt,
         .interrupt_count = &interrupt_count,
@@ -220,6 +222,16 @@ static int run_with(struct session *session, const struct arguments *arguments,
     };
     return arguments->check > 0 ? run_check(session, &request, arguments->check)
                                 : run_once(session, &request, sink);
+}
+
+/* $VIAL_STORE_LIMIT, or a size that a developer's disk can spare. */
+static bool store_limit(guint64 *out, GError **error)
+{
+    const char *text = g_getenv("VIAL_STORE_LIMIT");
+    if (options_size(text == NULL || *text == '\0' ? "20G" : text, out, error))
+        return true;
+    g_prefix_error(error, "VIAL_STORE_LIMIT: ");
+    return false;
 }
 
 static int run_in_session(const struct arguments *arguments, enum commit_policy policy)
@@ -257,7 +269,8 @@ int command_run(int argc, char **argv)
     int status = parsed == PARSED_HELP ? finish_output(EXIT_OK) : EXIT_FAILED;
     if (parsed == PARSED) {
         interrupt_catch();
-        if (!check_arguments(&arguments, &policy, &error))
+        if (!check_arguments(&arguments, &policy, &error) ||
+            !store_limit(&arguments.store_limit, &error))
             status = status_of(error);
         else if (arguments.directory != NULL && chdir(arguments.directory) < 0)
             fprintf(stderr, "vial: -C %s: %s\n", arguments.directory, g_strerror(errno));

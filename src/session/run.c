@@ -216,7 +216,7 @@ static void make_key(struct run *run)
         run->own = own_load(run->store, &run->weak);
     }
     tree_unref(run->action->inputs);
-    run->action->inputs = own_roll_back(run->own, run->store, run->present);
+    run->action->inputs = own_roll_back(run->own, run->store, run->input_glob, run->present);
     action_digest(run->action, &run->key);
     run->out->key = run->key;
 }
@@ -498,6 +498,21 @@ static bool store_result(struct run *run, struct store_batch *batch)
     return false;
 }
 
+static void trim(struct run *run, bool stored)
+{
+    struct store_gc_result result;
+    guint64 limit = run->request->store_limit;
+    if (!stored || limit == 0 || !cache_trim(run->store, &run->key, limit, &result))
+        return;
+    g_autofree char *size = g_format_size_full(result.bytes_removed, G_FORMAT_SIZE_IEC_UNITS);
+    g_autofree char *text = g_strdup_printf(
+        "the store had outgrown its limit: evicted %" G_GUINT64_FORMAT " results, %s",
+        result.evicted, size);
+    event_emit(run->session->sink, EVENT_EVICTED, { "message", EVENT_TEXT, .text = text },
+               { "results", EVENT_NUMBER, .number = (gint64)result.evicted },
+               { "bytes", EVENT_NUMBER, .number = (gint64)result.bytes_removed });
+}
+
 static bool run_command(struct run *run, GError **error)
 {
     g_autoptr(store_batch) batch = store_batch_new(run->store);
@@ -510,6 +525,7 @@ static bool run_command(struct run *run, GError **error)
     if (!commit(run, run->execution.outputs, result, run->execution.directory, error))
         return false;
     report_missing(run, result);
+    trim(run, stored);
     run->out->kept = g_steal_pointer(&run->execution.kept);
     finish(run, result, stored);
     run->out->execution = run->execution;

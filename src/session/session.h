@@ -47,11 +47,13 @@ struct run_request {
     bool no_cache; /* neither look up nor store */
     bool refresh;  /* do not look up, but store */
     bool cache_failures;
-    bool keep;    /* leave the sandbox's directory */
-    bool dry_run; /* find out whether it would run; run and change nothing */
+    bool unrecorded; /* no history entry, no EVENT_FINISHED: one of several runs */
+    bool keep;       /* leave the sandbox's directory */
+    bool dry_run;    /* find out whether it would run; run and change nothing */
     enum commit_policy commit;
-    unsigned jobs;                                   /* 0: one per processor */
-    unsigned vary;                                   /* sandbox_options.vary */
+    unsigned jobs;       /* 0: one per processor */
+    guint64 store_limit; /* bytes that the store may take on disk; 0: any number */
+    unsigned vary;       /* sandbox_options.vary */
     const volatile int *interrupt, *interrupt_count; /* executor.h */
     executor_output output; /* the command's output, live or replayed; may be NULL */
     void *user;

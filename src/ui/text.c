@@ -127,6 +127,9 @@ static void text_emit(struct event_sink *sink, const struct event *event)
     case EVENT_MISSING:
         say(self, "\033[33m", "the declared output %s did not appear", path);
         break;
+    case EVENT_EVICTED:
+        say(self, NULL, "%s", text_of(event, "message"));
+        break;
     case EVENT_WARNING:
         say(self, "\033[33m", "%s", text_of(event, "message"));
         break;
