@@ -2,8 +2,9 @@
 /*
  * Actions as Remote Execution API messages: Action { command_digest = 1; input_root_digest = 2;
  * timeout = 6 }, Command { arguments = 1; environment_variables = 2; platform = 5;
- * working_directory = 6; output_paths = 7 }. What those have no field for (stdin, output globs,
- * network) are properties of the platform. doc/format/action.md.
+ * working_directory = 6; output_paths = 7 }. What those have no field for (stdin, network, outputs
+ * that are globs or lie outside of the working directory) are properties of the platform.
+ * doc/format/action.md.
  */
 #include "action/action.h"
 #include "base/fault.h"
@@ -34,6 +35,17 @@ static int compare_texts(gconstpointer a, gconstpointer b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+/* output_paths are relative to the working directory; an output that is none of them: NULL. */
+static char *output_below(const struct action *action, const char *output)
+{
+    g_autofree char *path = action_output_path(output);
+    size_t length = strlen(action->directory);
+    if (path == NULL || length == 0)
+        return g_steal_pointer(&path);
+    bool below = strncmp(path, action->directory, length) == 0 && path[length] == '/';
+    return below ? g_strdup(path + length + 1) : NULL;
+}
+
 static void put_platform(const struct action *action, GByteArray *command)
 {
     g_autoptr(GPtrArray) properties = g_ptr_array_new_with_free_func(g_free);
@@ -48,15 +60,30 @@ static void put_platform(const struct action *action, GByteArray *command)
     if (action->outputs == NULL)
         g_ptr_array_add(properties, g_strdup("outputs=changed"));
     for (char **output = action->outputs; output != NULL && *output != NULL; output++) {
-        g_autofree char *path = action_output_path(*output);
+        g_autofree char *path = output_below(action, *output);
         if (path == NULL)
             g_ptr_array_add(properties, g_strconcat("output-glob=", *output, NULL));
     }
-    g_ptr_array_sort(properties, compare_texts);
+    g_ptr_array_sort(properties, action_compare_assignments);
     g_autoptr(GByteArray) platform = g_byte_array_new();
     for (guint i = 0; i < properties->len; i++)
-        put_assignment(platform, 1, properties->pdata[i]);
+        if (i == 0 || strcmp(properties->pdata[i], properties->pdata[i - 1]) != 0)
+            put_assignment(platform, 1, properties->pdata[i]);
     wire_put_message(command, 5, platform);
+}
+
+static void put_output_paths(const struct action *action, GByteArray *command)
+{
+    g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
+    for (char **output = action->outputs; output != NULL && *output != NULL; output++) {
+        char *path = output_below(action, *output);
+        if (path != NULL)
+            g_ptr_array_add(paths, path);
+    }
+    g_ptr_array_sort(paths, compare_texts); /* patterns are sorted, but escapes change the order */
+    for (guint i = 0; i < paths->len; i++)
+        if (i == 0 || strcmp(paths->pdata[i], paths->pdata[i - 1]) != 0)
+            wire_put_string(command, 7, paths->pdata[i]);
 }
 
 static GByteArray *encode_command(const struct action *action)
@@ -68,11 +95,7 @@ static GByteArray *encode_command(const struct action *action)
         put_assignment(command, 2, *variable);
     put_platform(action, command);
     wire_put_string(command, 6, action->directory);
-    for (char **output = action->outputs; output != NULL && *output != NULL; output++) {
-        g_autofree char *path = action_output_path(*output);
-        if (path != NULL)
-            wire_put_bytes(command, 7, path, strlen(path));
-    }
+    put_output_paths(action, command);
     return command;
 }
 
@@ -163,7 +186,8 @@ static char *decode_assignment(const struct wire_field *outer)
 
 struct lists {
     GPtrArray *argv, *environment, *platform, *outputs;
-    bool changed; /* outputs are whatever changes */
+    GPtrArray *paths; /* outputs relative to the working directory */
+    bool changed;     /* outputs are whatever changes */
 };
 
 static bool take_property(struct action *action, struct lists *lists, const char *property)
@@ -218,19 +242,25 @@ static bool take_command_field(struct action *action, struct lists *lists,
         g_free(action->directory);
         action->directory = wire_field_string(field);
         return action->directory != NULL && path_is_relative(action->directory);
-    case 7: {
-        g_autofree char *path = field_bytes(field);
-        return path != NULL && take_text(lists->outputs, action_output_pattern(path));
-    }
+    case 7:
+        return take_text(lists->paths, wire_field_string(field)) &&
+               path_is_relative(lists->paths->pdata[lists->paths->len - 1]);
     default:
         return false;
     }
 }
 
-static char **finish_list(GPtrArray **list, bool sort)
+static void add_paths(struct lists *lists, const char *directory)
 {
-    if (sort)
-        g_ptr_array_sort(*list, compare_texts);
+    for (guint i = 0; i < lists->paths->len; i++) {
+        g_autofree char *path = path_join(directory, lists->paths->pdata[i]);
+        g_ptr_array_add(lists->outputs, action_output_pattern(path));
+    }
+    g_ptr_array_sort(lists->outputs, compare_texts);
+}
+
+static char **finish_list(GPtrArray **list)
+{
     g_ptr_array_add(*list, NULL);
     return (char **)g_ptr_array_free(g_steal_pointer(list), FALSE);
 }
@@ -241,22 +271,24 @@ static bool decode_command(struct action *action, GBytes *bytes)
     g_autoptr(GPtrArray) environment = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GPtrArray) platform = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GPtrArray) outputs = g_ptr_array_new_with_free_func(g_free);
-    struct lists lists = { argv, environment, platform, outputs, false };
+    g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
+    struct lists lists = { argv, environment, platform, outputs, paths, false };
     struct wire_reader reader;
     struct wire_field field;
     wire_reader_init(&reader, g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
     while (wire_next(&reader, &field))
         if (!take_command_field(action, &lists, &field))
             return false;
+    add_paths(&lists, action->directory);
     if (reader.failed || argv->len == 0 || (lists.changed && outputs->len > 0))
         return false;
     g_strfreev(action->argv);
     g_strfreev(action->environment);
     g_strfreev(action->platform);
-    action->argv = finish_list(&argv, false);
-    action->environment = finish_list(&environment, false);
-    action->platform = finish_list(&platform, true);
-    action->outputs = lists.changed ? NULL : finish_list(&outputs, true);
+    action->argv = finish_list(&argv);
+    action->environment = finish_list(&environment);
+    action->platform = finish_list(&platform);
+    action->outputs = lists.changed ? NULL : finish_list(&outputs);
     return true;
 }
 

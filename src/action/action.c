@@ -2,6 +2,8 @@
 /* The life of an action, and what its outputs and variables mean. */
 #include "action/action.h"
 
+#include "base/path.h"
+
 #include <string.h>
 
 struct action *action_new(void)
@@ -45,13 +47,13 @@ char *action_output_path(const char *output)
 {
     if (glob_is_pattern(output) || *output != '/')
         return NULL;
-    GString *path = g_string_new(NULL);
+    g_autoptr(GString) path = g_string_new(NULL);
     for (const char *at = output + 1; *at != '\0'; at++) {
         if (*at == '\\' && at[1] != '\0')
             at++;
         g_string_append_c(path, *at);
     }
-    return g_string_free(path, FALSE);
+    return path_is_relative(path->str) ? g_strdup(path->str) : NULL;
 }
 
 char *action_output_pattern(const char *path)
@@ -63,6 +65,16 @@ char *action_output_pattern(const char *path)
         g_string_append_c(pattern, *at);
     }
     return g_string_free(pattern, FALSE);
+}
+
+int action_compare_assignments(gconstpointer a, gconstpointer b)
+{
+    const char *one = *(const char *const *)a, *other = *(const char *const *)b;
+    size_t length = strcspn(one, "="), other_length = strcspn(other, "=");
+    int order = memcmp(one, other, MIN(length, other_length));
+    if (order == 0)
+        order = (length > other_length) - (length < other_length);
+    return order != 0 ? order : strcmp(one + length, other + other_length);
 }
 
 const char *action_variable(const struct action *action, const char *name)

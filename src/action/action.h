@@ -26,7 +26,8 @@ struct action {
     struct digest stdin_blob; /* digest_empty() for /dev/null */
     gint64 timeout;           /* microseconds; 0: none */
     bool network;
-    char **platform; /* "name=value", sorted, NULL-terminated: platform_fingerprint() */
+    char **platform; /* "name=value", NULL-terminated: platform_fingerprint(). The names "stdin",
+                        "network", "outputs" and "output-glob" are the encoding's own */
 };
 typedef struct action action;
 
@@ -48,10 +49,13 @@ struct action *action_load(struct store *store, const struct digest *digest, GEr
 /* The selection that `outputs` means; NULL (everything) if outputs is NULL. Caller frees. */
 struct glob *action_output_glob(const struct action *action, GError **error);
 
-/* The relative path that the pattern `output` means literally, or NULL if it is a glob. */
+/* The relative path that the pattern `output` means literally, or NULL if it is none but a glob. */
 char *action_output_path(const char *output);
 /* The pattern that means `path` (relative) literally: the inverse. Caller frees both. */
 char *action_output_pattern(const char *path);
+
+/* GCompareFunc for char * of the form "NAME=VALUE": by name, then value, as bytes. */
+int action_compare_assignments(gconstpointer a, gconstpointer b);
 
 /* Value of environment variable `name`, borrowed, or NULL. */
 const char *action_variable(const struct action *action, const char *name);
