@@ -9,11 +9,13 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #define LOCAL "/usr/local"
+#define DEFAULT_PATH "/usr/bin:/bin" /* where an action without PATH looks */
 
 static bool leads_to_local(const char *path)
 {
@@ -32,18 +34,24 @@ bool platform_shows_local(const struct action *action)
     return false;
 }
 
+static bool is_file(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISREG(status.st_mode);
+}
+
 char *platform_program(const struct action *action)
 {
     const char *name = action->argv[0];
     if (*name == '/')
-        return access(name, F_OK) == 0 ? g_strdup(name) : NULL;
-    if (strchr(name, '/') != NULL)
+        return is_file(name) ? g_strdup(name) : NULL;
+    if (*name == '\0' || strchr(name, '/') != NULL)
         return NULL;
     const char *path = action_variable(action, "PATH");
-    g_auto(GStrv) parts = g_strsplit(path == NULL ? "" : path, ":", -1);
+    g_auto(GStrv) parts = g_strsplit(path == NULL ? DEFAULT_PATH : path, ":", -1);
     for (char **part = parts; *part != NULL; part++) {
         g_autofree char *whole = g_strconcat(*part, "/", name, NULL);
-        if (*whole == '/' && access(whole, X_OK) == 0)
+        if (**part == '/' && is_file(whole) && access(whole, X_OK) == 0)
             return g_steal_pointer(&whole);
     }
     return NULL;
@@ -115,7 +123,24 @@ static bool add_file(struct stat_cache *cache, GPtrArray *list, const char *name
     return true;
 }
 
-/* Everything readable below `path`; what a tree cannot hold is named in the value instead. */
+/* The digest of a tree, and of what is there beside it: "path: why" of each thing left out. */
+static void add_capture(GPtrArray *list, const char *name, const struct capture *capture)
+{
+    struct digest_context context;
+    struct digest digest = *tree_digest(capture->tree);
+    if (capture->unsupported->len > 0) {
+        digest_init(&context);
+        digest_update(&context, digest.hash, sizeof digest.hash);
+        for (guint i = 0; i < capture->unsupported->len; i++) {
+            const char *text = capture->unsupported->pdata[i];
+            digest_update(&context, text, strlen(text) + 1);
+        }
+        digest_finish(&context, &digest);
+    }
+    add_digest(list, name, &digest);
+}
+
+/* Everything readable below `path`; of what a tree cannot hold or nobody can read, the names. */
 static bool add_directory(struct stat_cache *cache, GPtrArray *list, const char *name,
                           const char *path, const struct glob *select, GError **error)
 {
@@ -129,15 +154,32 @@ static bool add_directory(struct stat_cache *cache, GPtrArray *list, const char 
         .name = path,
         .select = select,
         .cache = cache,
-        .jobs = 1,
         .outputs = true,
     };
     struct capture capture = { 0 };
     if (!store_capture(NULL, &request, &capture, error))
         return false;
-    add_digest(list, name, tree_digest(capture.tree));
+    add_capture(list, name, &capture);
     capture_clear(&capture);
     return true;
+}
+
+/*
+ * Who vouches for /usr: the package database, or where none is known, /usr itself, at one stat per
+ * file and a first time that reads all of it.
+ */
+static bool add_packages(struct stat_cache *cache, GPtrArray *list, GError **error)
+{
+    static const char *const databases[] = {
+        "/var/lib/dpkg/status",      "/lib/apk/db/installed", "/usr/lib/sysimage/rpm/rpmdb.sqlite",
+        "/var/lib/rpm/rpmdb.sqlite", "/var/lib/rpm/Packages", NULL
+    };
+    for (const char *const *database = databases; *database != NULL; database++)
+        if (access(*database, R_OK) == 0)
+            return add_file(cache, list, "packages", databases, error);
+    g_autoptr(glob) select = glob_new();
+    return glob_add_path(select, "local", true, error) &&
+           add_directory(cache, list, "usr", "/usr", select, error);
 }
 
 /* Files that change by themselves, or that the fixed user of an action cannot read. */
@@ -148,24 +190,17 @@ static struct glob *etc_selection(void)
         "!/ssh/ssh_host_*", "!/ssl/private/", "!/cups/",     "!/adjtime",
     };
     struct glob *select = glob_new();
-    for (size_t i = 0; i < G_N_ELEMENTS(excluded); i++)
-        g_assert(glob_add(select, "", excluded[i], NULL));
+    for (size_t i = 0; i < G_N_ELEMENTS(excluded); i++) {
+        bool ok = glob_add(select, "", excluded[i], NULL);
+        g_assert(ok);
+    }
     return select;
-}
-
-static int compare_texts(gconstpointer a, gconstpointer b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 char **platform_fingerprint(struct stat_cache *cache, const struct action *action,
                             const char *isolation, GError **error)
 {
     static const char *const releases[] = { "/etc/os-release", "/usr/lib/os-release", NULL };
-    static const char *const packages[] = {
-        "/var/lib/dpkg/status",      "/lib/apk/db/installed", "/usr/lib/sysimage/rpm/rpmdb.sqlite",
-        "/var/lib/rpm/rpmdb.sqlite", "/var/lib/rpm/Packages", NULL
-    };
     g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func(g_free);
     struct utsname system;
     uname(&system);
@@ -176,7 +211,7 @@ char **platform_fingerprint(struct stat_cache *cache, const struct action *actio
     add_memory(list);
     g_autoptr(glob) select = etc_selection();
     if (!add_file(cache, list, "os-release", releases, error) ||
-        !add_file(cache, list, "packages", packages, error) ||
+        !add_packages(cache, list, error) ||
         !add_directory(cache, list, "etc", "/etc", select, error))
         return NULL;
     if (platform_shows_local(action) &&
@@ -186,7 +221,7 @@ char **platform_fingerprint(struct stat_cache *cache, const struct action *actio
     if (program != NULL &&
         !add_file(cache, list, "program", (const char *const[]){ program, NULL }, error))
         return NULL;
-    g_ptr_array_sort(list, compare_texts);
+    g_ptr_array_sort(list, action_compare_assignments);
     g_ptr_array_add(list, NULL);
     return (char **)g_ptr_array_free(g_steal_pointer(&list), FALSE);
 }
