@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Print action.txt, result.txt, history.txt or own-outputs.txt: messages put together by hand from
+doc/format/, without any of vial's code.
+
+usage: records.py action|result|history|own-outputs
+"""
+import hashlib
+import sys
+
+
+def varint(value):
+    value &= (1 << 64) - 1
+    out = b""
+    while value > 127:
+        out += bytes([value & 127 | 128])
+        value >>= 7
+    return out + bytes([value])
+
+
+def number(tag, value):
+    return bytes([tag << 3]) + varint(value)
+
+
+def field(tag, payload):
+    payload = payload.encode() if isinstance(payload, str) else payload
+    return bytes([tag << 3 | 2]) + varint(len(payload)) + payload
+
+
+def digest(content):
+    content = content.encode() if isinstance(content, str) else content
+    size = number(2, len(content)) if content else b""
+    return field(1, hashlib.sha256(content).hexdigest()) + size
+
+
+def text(content):
+    return f"{hashlib.sha256(content).hexdigest()}/{len(content)}"
+
+
+def pair(name, value):
+    return field(1, name) + (field(2, value) if value else b"")
+
+
+def file(name, content):
+    return field(1, field(1, name) + field(2, digest(content)))
+
+
+# --- actions: lists stand in the order in which they must come out, never sorted here
+
+COMMANDS = {
+    "minimal": (
+        field(1, "true")
+        + field(5, field(1, pair("outputs", "changed"))),
+        b"",
+        b"",
+    ),
+    "full": (
+        field(1, "cc") + field(1, "-o") + field(1, "x y") + field(1, "")
+        + field(2, pair("A", "")) + field(2, pair("A0", "1=2")) + field(2, pair("PATH", "/bin"))
+        + field(5, b"".join(field(1, pair(*property)) for property in [
+            ("architecture", "x86_64"),
+            ("kernel", "6.1"),
+            ("network", "host"),
+            ("output-glob", "!/x"),
+            ("output-glob", "/**/*.o"),
+            ("output-glob", "/other"),
+            ("stdin", text(b"hello")),
+            ("usr", "1"),
+            ("usr-local", "2"),
+        ]))
+        + field(6, "sub")
+        + field(7, "a*b") + field(7, "aAb") + field(7, "d/x y"),
+        file("a.c", "int main;"),
+        number(1, 90) + number(2, 500000000),
+    ),
+    "bytes": (
+        field(1, b"\xff\n") + field(2, pair("N", b"\xfe"))
+        + field(5, field(1, pair("output-glob", b"/\xfd"))),
+        b"",
+        number(2, 1000),
+    ),
+    "nothing-declared": (field(1, "true") + field(5, b""), b"", b""),
+}
+
+
+def action():
+    for case, (command, inputs, timeout) in COMMANDS.items():
+        weak = field(1, digest(command)) + (field(6, timeout) if timeout else b"")
+        message = field(1, digest(command)) + field(2, digest(inputs))
+        message += field(6, timeout) if timeout else b""
+        print(case, text(message), text(weak), message.hex(), command.hex(), sep="\t")
+
+
+# --- results
+
+def extra(path, mtime=0, mode=0, hard_link="", xattrs=None, sparse=0, fifo=0):
+    out = field(1, path)
+    out += number(2, mtime) if mtime else b""
+    out += number(3, mode) if mode else b""
+    out += field(4, hard_link) if hard_link else b""
+    out += field(5, xattrs) if xattrs is not None else b""
+    return field(10, out + (number(6, 1) if sparse else b"") + (number(7, 1) if fifo else b""))
+
+
+def piece(stream, size):
+    return field(6, number(1, stream) + number(2, size))
+
+
+RESULTS = {
+    "empty": field(4, digest("")) + field(5, digest("")) + field(7, digest("")),
+    "full": number(1, 137) + number(2, 9) + number(3, 1)
+    + field(4, digest("out")) + field(5, digest("error"))
+    + piece(1, 2) + piece(2, 5) + piece(1, 1)
+    + field(7, digest(file("o", "x")))
+    + field(8, "gone") + field(8, "gone/too")
+    + field(9, "/**/*.o") + field(9, "never")
+    + extra("a", mtime=-1, mode=0o6755) + extra("b", hard_link="a", sparse=1)
+    + extra("f", mtime=1, mode=0o600, fifo=1)
+    + extra("x", xattrs=field(1, field(1, "user.k") + field(2, b"\0")))
+    + number(11, 1500000) + number(12, 2) + number(13, 3) + number(14, 4096)
+    + number(15, 1700000000000000),
+}
+
+
+# --- history
+
+HISTORY = {
+    "hit": number(1, 1700000000000000) + field(2, "/w") + field(3, "cc") + field(3, "")
+    + field(4, digest("key")) + field(5, digest("weak")) + number(6, 1)
+    + number(9, 1000) + number(10, 2000000),
+    "run": number(1, 1700000000000001) + field(2, b"/\xff") + field(3, "false")
+    + field(4, digest("key")) + field(5, digest("weak")) + number(7, 1) + number(8, 255)
+    + number(9, 7) + number(10, 8) + field(11, "no earlier run had these inputs"),
+}
+
+
+# --- own outputs
+
+ABSENT, FILE, EXECUTABLE, LINK, DIRECTORY = range(5)
+
+
+def state(kind, content=None):
+    out = number(1, kind) if kind else b""
+    if kind in (FILE, EXECUTABLE):
+        out += field(2, digest(content))
+    return out + (field(3, content) if kind == LINK else b"")
+
+
+def path(name, *pairs):
+    inner = b"".join(field(2, field(1, before) + field(2, after)) for before, after in pairs)
+    return field(1, field(1, name) + inner)
+
+
+OWN = {
+    "empty": b"",
+    "kinds": path("d", (state(ABSENT), state(DIRECTORY)))
+    + path("d/l", (state(ABSENT), state(LINK, "../x")))
+    + path("gone", (state(FILE, "old"), state(ABSENT)))
+    + path("x", (state(FILE, "2"), state(FILE, "3")), (state(FILE, "1"), state(EXECUTABLE, ""))),
+}
+
+RECORDS = {"result": RESULTS, "history": HISTORY, "own-outputs": OWN}
+
+if __name__ == "__main__":
+    if sys.argv[1] == "action":
+        action()
+    else:
+        for case, message in RECORDS[sys.argv[1]].items():
+            print(case, text(message), message.hex(), sep="\t")
