@@ -97,18 +97,46 @@ static bool state_is(const struct state *state, const struct tree_entry *entry)
 
 /* --- rolling back ----------------------------------------------------------------------------- */
 
+/* A directory that own outputs brought about, and what was there before. */
+struct made {
+    const char *path;
+    const struct state *before;
+};
+
 struct roll_back {
     struct store *store;
     const struct tree *tree;
-    GArray *changes;    /* struct tree_change; paths borrowed from the table */
-    GPtrArray *entries; /* struct tree_entry*, what the changes point to */
-    GPtrArray *made;    /* const char*: directories that own outputs brought about, ascending */
+    const struct glob *select;
+    struct tree *empty;
+    GArray *changes;     /* struct tree_change; paths borrowed from the table */
+    GPtrArray *entries;  /* struct tree_entry*, what the changes point to */
+    GHashTable *parents; /* const char*: directories that come back */
+    GArray *made;        /* struct made, ascending */
 };
 
-static bool can_restore(const struct state *state, struct store *store)
+static bool is_file(const struct state *state)
 {
-    bool is_file = state->kind == STATE_FILE || state->kind == STATE_EXECUTABLE;
-    return !is_file || state->digest.size == 0 || store_has(store, &state->digest);
+    return state->kind == STATE_FILE || state->kind == STATE_EXECUTABLE;
+}
+
+/* Nothing comes back where the user has taken the directory away or put something else. */
+static bool has_place(const struct roll_back *plan, const char *path)
+{
+    g_autofree char *parent = g_path_get_dirname(path);
+    const struct tree_entry *entry = tree_lookup(plan->tree, parent);
+    return strchr(path, '/') == NULL || g_hash_table_contains(plan->parents, parent) ||
+           (entry != NULL && entry->kind == TREE_DIRECTORY);
+}
+
+static bool can_restore(const struct roll_back *plan, const char *path, const struct state *state)
+{
+    if (state->kind == STATE_ABSENT)
+        return true;
+    if (is_file(state) && state->digest.size != 0 && !store_has(plan->store, &state->digest))
+        return false;
+    return (plan->select == NULL ||
+            glob_match(plan->select, path, state->kind == STATE_DIRECTORY)) &&
+           has_place(plan, path);
 }
 
 static void plan_change(struct roll_back *plan, const char *path, const struct state *before)
@@ -116,13 +144,18 @@ static void plan_change(struct roll_back *plan, const char *path, const struct s
     struct tree_change change = { .path = path };
     if (before->kind != STATE_ABSENT) {
         struct tree_entry *entry = g_new0(struct tree_entry, 1);
-        entry->kind = before->kind == STATE_LINK ? TREE_SYMLINK : TREE_FILE;
+        entry->kind = before->kind == STATE_LINK        ? TREE_SYMLINK
+                      : before->kind == STATE_DIRECTORY ? TREE_DIRECTORY
+                                                        : TREE_FILE;
         entry->executable = before->kind == STATE_EXECUTABLE;
         entry->digest = before->digest;
         entry->target = before->target;
+        entry->directory = before->kind == STATE_DIRECTORY ? plan->empty : NULL;
         g_ptr_array_add(plan->entries, entry);
         change.entry = entry;
     }
+    if (before->kind == STATE_DIRECTORY)
+        g_hash_table_add(plan->parents, (gpointer)path);
     g_array_append_val(plan->changes, change);
 }
 
@@ -135,9 +168,10 @@ static gboolean plan_path(gpointer key, gpointer value, gpointer user)
         const struct pair *pair = &g_array_index(pairs, struct pair, i);
         if (!state_is(&pair->after, present))
             continue;
+        struct made made = { key, &pair->before };
         if (pair->after.kind == STATE_DIRECTORY)
-            g_ptr_array_add(plan->made, key);
-        else if (pair->before.kind != STATE_DIRECTORY && can_restore(&pair->before, plan->store))
+            g_array_append_val(plan->made, made);
+        else if (can_restore(plan, key, &pair->before))
             plan_change(plan, key, &pair->before);
         break;
     }
@@ -153,46 +187,57 @@ static void plan_empty_directories(struct roll_back *plan, const struct tree *tr
 {
     g_autoptr(GHashTable) empty = g_hash_table_new(g_str_hash, g_str_equal);
     for (guint i = plan->made->len; i-- > 0;) {
-        const char *path = plan->made->pdata[i];
-        const struct tree_entry *entry = tree_lookup(tree, path);
-        bool gone = entry != NULL && entry->kind == TREE_DIRECTORY;
+        const struct made *made = &g_array_index(plan->made, struct made, i);
+        const struct tree_entry *entry = tree_lookup(tree, made->path);
+        bool gone = entry != NULL && entry->kind == TREE_DIRECTORY &&
+                    can_restore(plan, made->path, made->before);
         for (size_t k = 0; gone && k < tree_size(entry->directory); k++) {
-            g_autofree char *child = path_join(path, tree_at(entry->directory, k)->name);
+            g_autofree char *child = path_join(made->path, tree_at(entry->directory, k)->name);
             gone = g_hash_table_contains(empty, child);
         }
         if (gone)
-            g_hash_table_add(empty, (gpointer)path);
+            g_hash_table_add(empty, (gpointer)made->path);
     }
     g_array_set_size(plan->changes, 0);
     for (guint i = 0; i < plan->made->len; i++) {
-        const char *path = plan->made->pdata[i];
-        g_autofree char *parent = g_path_get_dirname(path);
-        if (g_hash_table_contains(empty, path) && !g_hash_table_contains(empty, parent))
-            plan_change(plan, path, &(struct state){ .kind = STATE_ABSENT });
+        const struct made *made = &g_array_index(plan->made, struct made, i);
+        g_autofree char *parent = g_path_get_dirname(made->path);
+        if (g_hash_table_contains(empty, made->path) && !g_hash_table_contains(empty, parent))
+            plan_change(plan, made->path, made->before);
     }
 }
 
-struct tree *own_roll_back(const struct own *own, struct store *store, struct tree *tree)
+static struct tree *apply_plan(const struct roll_back *plan, struct tree *tree)
+{
+    return tree_apply(tree, (struct tree_change *)(void *)plan->changes->data, plan->changes->len,
+                      NULL);
+}
+
+struct tree *own_roll_back(const struct own *own, struct store *store, const struct glob *select,
+                           struct tree *tree)
 {
     struct roll_back plan = {
         .store = store,
         .tree = tree,
+        .select = select,
+        .empty = tree_empty(),
         .changes = g_array_new(FALSE, FALSE, sizeof(struct tree_change)),
         .entries = g_ptr_array_new_with_free_func(g_free),
-        .made = g_ptr_array_new(),
+        .parents = g_hash_table_new(g_str_hash, g_str_equal),
+        .made = g_array_new(FALSE, FALSE, sizeof(struct made)),
     };
     g_tree_foreach(own->paths, plan_path, &plan);
-    g_autoptr(tree) files =
-        tree_apply(tree, (struct tree_change *)(void *)plan.changes->data, plan.changes->len, NULL);
+    g_autoptr(tree) files = apply_plan(&plan, tree);
     struct tree *rolled = NULL;
     if (files != NULL) {
         plan_empty_directories(&plan, files);
-        rolled = tree_apply(files, (struct tree_change *)(void *)plan.changes->data,
-                            plan.changes->len, NULL);
+        rolled = apply_plan(&plan, files);
     }
     g_array_unref(plan.changes);
     g_ptr_array_unref(plan.entries);
-    g_ptr_array_unref(plan.made);
+    g_hash_table_unref(plan.parents);
+    g_array_unref(plan.made);
+    tree_unref(plan.empty);
     return rolled == NULL ? tree_ref(tree) : rolled;
 }
 
@@ -264,7 +309,7 @@ static void put_state(GByteArray *out, guint32 number, const struct state *state
 {
     g_autoptr(GByteArray) message = g_byte_array_new();
     wire_put_varint(message, 1, state->kind);
-    if (state->kind == STATE_FILE || state->kind == STATE_EXECUTABLE) {
+    if (is_file(state)) {
         g_autoptr(GByteArray) digest = g_byte_array_new();
         digest_encode(&state->digest, digest);
         wire_put_message(message, 2, digest);
@@ -316,9 +361,9 @@ static bool take_state(const struct wire_field *outer, struct state *state)
         else
             return false;
     }
-    bool is_file = state->kind == STATE_FILE || state->kind == STATE_EXECUTABLE;
-    return !reader.failed && has_digest == is_file &&
-           (state->target != NULL) == (state->kind == STATE_LINK);
+    bool has_target = state->target != NULL && *state->target != '\0';
+    return !reader.failed && has_digest == is_file(state) &&
+           has_target == (state->kind == STATE_LINK) && (has_target || state->target == NULL);
 }
 
 static bool take_pair(const struct wire_field *outer, GArray *pairs)

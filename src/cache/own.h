@@ -24,9 +24,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(own, own_free)
 
 /*
  * `tree` with own outputs rolled back. A state whose content `store` no longer holds is not brought
- * back; a directory that own outputs brought about goes if nothing else is in it.
+ * back, nor is a path that `select` (NULL: everything), which `tree` was captured by, leaves out; a
+ * directory that own outputs brought about goes if nothing else is in it.
  */
-struct tree *own_roll_back(const struct own *own, struct store *store, struct tree *tree);
+struct tree *own_roll_back(const struct own *own, struct store *store, const struct glob *select,
+                           struct tree *tree);
 
 /*
  * Learn from an execution that started with `inputs` and left `outputs` and deletions. Returns
