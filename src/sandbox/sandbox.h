@@ -4,17 +4,17 @@
  * isolation as the machine grants.
  *
  * What a command sees, sealed:  / (read-only, nearly empty), the host's /usr, /bin, /sbin, /lib*,
- * /etc read-only (/usr/local hidden unless PATH or argv[0] leads there), /workspace (the inputs, and
- * where outputs appear), /home/vial and /tmp (private, empty), a fresh /proc, a minimal /dev, host
- * name "vial", no network unless asked for, uid and gid 1000. Nothing else of the host.
+ * /etc read-only (/usr/local hidden unless PATH or argv[0] leads there), /workspace (the inputs,
+ * and where outputs appear), /home/vial and /tmp (private, empty), a fresh /proc, a minimal /dev,
+ * host name "vial", no network unless asked for, uid and gid 1000. Nothing else of the host.
  *
  * Levels, best first; each falls back to the next, and the level is part of the action's platform,
  * so that results of different levels never mix:
  *   namespaces  user, mount, pid, ipc, uts and net namespaces; as root or as an ordinary user
  *   directory   a directory and a clean environment only
  *
- * Processes: vial -> supervisor (outlives vial just long enough to kill and clean up) -> init (pid 1
- * of the namespace; sets up, reaps, forwards signals) -> the command. Whatever ends, ends what is
+ * Processes: vial -> supervisor (outlives vial just long enough to kill and clean up) -> init (pid
+ * 1 of the namespace; sets up, reaps, forwards signals) -> the command. Whatever ends, ends what is
  * below it; when vial dies the supervisor kills init and removes the directory.
  */
 #ifndef SANDBOX_SANDBOX_H
@@ -24,6 +24,9 @@
 
 #define SANDBOX_ROOT "/workspace"
 #define SANDBOX_HOME "/home/vial"
+
+/* mtime of every input, ns since the epoch: 2000-01-01T00:00:00Z. */
+#define SANDBOX_INPUT_TIME (G_GINT64_CONSTANT(946684800) * 1000000000)
 
 enum sandbox_level {
     SANDBOX_NAMESPACES,

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * From the host's mounts to the sandbox's: carries out the plan's steps on a new root and moves
+ * into it.
+ *
+ * Runs in init, whose user namespace owns its mount namespace: mounts are copies, so nothing here
+ * reaches the host. The copies are slaves of the host's; what is bound is made private, so that
+ * later mounts on the host do not appear either. pivot_root() rather than chroot(), since the
+ * kernel refuses user namespaces, and so vial inside vial, to whoever is in a chroot.
+ */
+#include "sandbox/sandbox-internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static bool make_target(const struct mount_step *step, struct report *report)
+{
+    if (mkdir(step->target, 0755) == 0 || errno == EEXIST)
+        return true;
+    return sandbox_fail(report, "make the directory", step->target);
+}
+
+static bool make_file(const char *path, const char *text, struct report *report)
+{
+    int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    size_t size = strlen(text);
+    bool ok = file >= 0 && write(file, text, size) == (ssize_t)size;
+    if (file >= 0)
+        close(file);
+    return ok || sandbox_fail(report, "write", path);
+}
+
+/* Attach a private copy of the mount at `source` to `target`, with more restrictions. */
+static bool bind_mount(int from, const char *source, const char *target, unsigned recursive,
+                       guint64 attributes, struct report *report)
+{
+    struct mount_attr change = { .attr_set = attributes, .propagation = MS_PRIVATE };
+    int tree = open_tree(from, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recursive);
+    if (tree < 0)
+        return sandbox_fail(report, "bind", source);
+    bool ok = mount_setattr(tree, "", AT_EMPTY_PATH | recursive, &change, sizeof change) == 0 ||
+              sandbox_fail(report, "restrict", source);
+    ok = ok && (move_mount(tree, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) == 0 ||
+                sandbox_fail(report, "mount", target));
+    close(tree);
+    return ok;
+}
+
+/* The file has to stay, since the kernel mounts nothing on a deleted one, as vial inside would. */
+static bool cover_file(const struct mount_step *step, struct report *report)
+{
+    return make_file(step->options, step->source, report) &&
+           bind_mount(AT_FDCWD, step->options, step->target, 0,
+                      MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, report);
+}
+
+static bool seal(const struct mount_step *step, struct report *report)
+{
+    struct mount_attr change = { .attr_set = MOUNT_ATTR_RDONLY };
+    return mount_setattr(AT_FDCWD, step->target, 0, &change, sizeof change) == 0 ||
+           sandbox_fail(report, "make read-only", step->target);
+}
+
+static bool mount_new(const struct mount_step *step, struct report *report)
+{
+    return make_target(step, report) &&
+           (mount(step->source, step->target, step->source, step->flags, step->options) == 0 ||
+            sandbox_fail(report, "mount a new", step->target));
+}
+
+static bool carry_out(const struct mount_step *step, int directory, struct report *report)
+{
+    switch (step->kind) {
+    case MOUNT_MKDIR:
+        return make_target(step, report);
+    case MOUNT_LINK:
+        return symlink(step->source, step->target) == 0 ||
+               sandbox_fail(report, "make the link", step->target);
+    case MOUNT_HOST:
+        return make_target(step, report) &&
+               bind_mount(AT_FDCWD, step->source, step->target, AT_RECURSIVE,
+                          MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, report);
+    case MOUNT_HOST_FILE:
+        return make_file(step->target, "", report) &&
+               bind_mount(AT_FDCWD, step->source, step->target, 0,
+                          MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID, report);
+    case MOUNT_OWN:
+        return make_target(step, report) &&
+               bind_mount(directory, step->source, step->target, 0,
+                          MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, report);
+    case MOUNT_NEW:
+        return mount_new(step, report);
+    case MOUNT_TEXT:
+        return cover_file(step, report);
+    case MOUNT_SEAL:
+        return seal(step, report);
+    }
+    g_assert_not_reached();
+}
+
+/*
+ * A new tmpfs becomes the working directory. It is attached over the run's own directory, the one
+ * place that is certainly there; `directory` still leads to what it covers.
+ */
+static bool make_root(int directory, struct report *report)
+{
+    int context = fsopen("tmpfs", FSOPEN_CLOEXEC);
+    if (context < 0 || fsconfig(context, FSCONFIG_SET_STRING, "mode", "0755", 0) < 0 ||
+        fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0) {
+        return sandbox_fail(report, "make a tmpfs", NULL);
+    }
+    int root = fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+    close(context);
+    if (root < 0 ||
+        move_mount(root, "", directory, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) <
+            0 ||
+        fchdir(root) < 0) {
+        return sandbox_fail(report, "mount", "/");
+    }
+    close(root);
+    return true;
+}
+
+/* The old root ends up stacked on the new one, where the working directory finds and drops it. */
+static bool change_root(struct report *report)
+{
+    if (syscall(SYS_pivot_root, ".", ".") < 0)
+        return sandbox_fail(report, "change to the new", "/");
+    return (umount2(".", MNT_DETACH) == 0 && chdir("/") == 0) ||
+           sandbox_fail(report, "leave the old", "/");
+}
+
+/* Programs and their tests expect 127.0.0.1 even where there is no network. */
+static bool raise_loopback(struct report *report)
+{
+    struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+    int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool ok = sock >= 0 && ioctl(sock, SIOCSIFFLAGS, &request) == 0;
+    if (sock >= 0)
+        close(sock);
+    return ok || errno == EAFNOSUPPORT || sandbox_fail(report, "raise the interface", "lo");
+}
+
+bool sandbox_enter(const struct plan *plan, int directory, struct report *report)
+{
+    if (!make_root(directory, report))
+        return false;
+    for (guint i = 0; i < plan->mounts->len; i++)
+        if (!carry_out(&g_array_index(plan->mounts, struct mount_step, i), directory, report))
+            return false;
+    if (sethostname("vial", strlen("vial")) < 0)
+        return sandbox_fail(report, "set the host name", NULL);
+    return change_root(report) && (plan->network || raise_loopback(report));
+}

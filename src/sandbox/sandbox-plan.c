@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Everything the children of a run need, decided and allocated before the first of them exists. */
+#include "sandbox/sandbox-internal.h"
+
+#include "action/platform.h"
+#include "base/fault.h"
+#include "base/fd.h"
+#include "base/path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DEFAULT_PATH "/usr/bin:/bin"
+
+/* --- mounts ----------------------------------------------------------------------------------- */
+
+static const char *own(struct plan *plan, char *string)
+{
+    g_ptr_array_add(plan->strings, string);
+    return string;
+}
+
+static void add(struct plan *plan, enum mount_kind kind, const char *target, const char *source)
+{
+    struct mount_step step = { .kind = kind, .target = target, .source = source };
+    g_array_append_val(plan->mounts, step);
+}
+
+static void add_new(struct plan *plan, const char *type, const char *target, unsigned long flags,
+                    const char *options)
+{
+    struct mount_step step = {
+        .kind = MOUNT_NEW, .target = target, .source = type, .options = options, .flags = flags
+    };
+    g_array_append_val(plan->mounts, step);
+}
+
+/* /bin and the like: links on a merged-/usr system, directories elsewhere. As the host has it. */
+static void add_root_entry(struct plan *plan, const char *path)
+{
+    struct stat status;
+    if (lstat(path, &status) < 0)
+        return;
+    g_autofree char *target = S_ISLNK(status.st_mode) ? g_file_read_link(path, NULL) : NULL;
+    if (target != NULL)
+        add(plan, MOUNT_LINK, path + 1, own(plan, g_steal_pointer(&target)));
+    else if (S_ISDIR(status.st_mode))
+        add(plan, MOUNT_HOST, path + 1, path);
+}
+
+static bool is_kind(const char *path, mode_t kind)
+{
+    struct stat status;
+    return lstat(path, &status) == 0 && (status.st_mode & S_IFMT) == kind;
+}
+
+static void add_text(struct plan *plan, const char *path, const char *place, const char *text)
+{
+    struct mount_step step = {
+        .kind = MOUNT_TEXT, .target = path + 1, .source = text, .options = place
+    };
+    if (is_kind(path, S_IFREG))
+        g_array_append_val(plan->mounts, step);
+}
+
+/*
+ * The same user and host names on every machine; tar, git and Java put them into what they make.
+ * The files lie in the new root's own /tmp, out of sight once the run's is mounted there.
+ */
+static void add_names(struct plan *plan)
+{
+    add(plan, MOUNT_MKDIR, "tmp", NULL);
+    add_text(plan, "/etc/passwd", "tmp/passwd",
+             "root:x:0:0:root:/root:/bin/sh\n"
+             "vial:x:1000:1000:vial:/home/vial:/bin/sh\n"
+             "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n");
+    add_text(plan, "/etc/group", "tmp/group", "root:x:0:\nvial:x:1000:\nnogroup:x:65534:\n");
+    add_text(plan, "/etc/hostname", "tmp/hostname", "vial\n");
+    if (!plan->network)
+        add_text(plan, "/etc/hosts", "tmp/hosts", "127.0.0.1 localhost vial\n::1 localhost\n");
+}
+
+/* systemd-resolved and others keep resolv.conf in /run, which is not visible otherwise. */
+static void add_resolver(struct plan *plan)
+{
+    char *path = realpath("/etc/resolv.conf", NULL);
+    if (path == NULL)
+        return;
+    own(plan, path);
+    if (g_str_has_prefix(path, "/etc/") || g_str_has_prefix(path, "/usr/"))
+        return;
+    for (char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/'))
+        add(plan, MOUNT_MKDIR, own(plan, g_strndup(path + 1, (gsize)(slash - path - 1))), NULL);
+    add(plan, MOUNT_HOST_FILE, path + 1, path);
+}
+
+static void add_devices(struct plan *plan)
+{
+    static const char *const nodes[] = { "/dev/null",   "/dev/zero",    "/dev/full",
+                                         "/dev/random", "/dev/urandom", "/dev/tty" };
+    add_new(plan, "tmpfs", "dev", MS_NOSUID | MS_NOEXEC, "mode=0755");
+    for (size_t i = 0; i < G_N_ELEMENTS(nodes); i++)
+        add(plan, MOUNT_HOST_FILE, nodes[i] + 1, nodes[i]);
+    add(plan, MOUNT_LINK, "dev/fd", "/proc/self/fd");
+    add(plan, MOUNT_LINK, "dev/stdin", "/proc/self/fd/0");
+    add(plan, MOUNT_LINK, "dev/stdout", "/proc/self/fd/1");
+    add(plan, MOUNT_LINK, "dev/stderr", "/proc/self/fd/2");
+    add(plan, MOUNT_LINK, "dev/ptmx", "pts/ptmx");
+    add_new(plan, "devpts", "dev/pts", MS_NOSUID | MS_NOEXEC,
+            "newinstance,ptmxmode=0666,mode=0620");
+    add_new(plan, "tmpfs", "dev/shm", MS_NOSUID | MS_NODEV, "mode=1777");
+    add(plan, MOUNT_SEAL, "dev", NULL);
+}
+
+static void add_mounts(struct plan *plan, bool show_local)
+{
+    static const char *const system[] = { "/usr", "/etc",   "/bin",   "/sbin",
+                                          "/lib", "/lib32", "/lib64", "/libx32" };
+    for (size_t i = 0; i < G_N_ELEMENTS(system); i++)
+        add_root_entry(plan, system[i]);
+    if (!show_local && is_kind("/usr/local", S_IFDIR))
+        add_new(plan, "tmpfs", "usr/local", MS_NOSUID | MS_NODEV | MS_RDONLY, "mode=0755");
+    add_names(plan);
+    if (plan->network)
+        add_resolver(plan);
+    add(plan, MOUNT_OWN, SANDBOX_ROOT + 1, "work");
+    add(plan, MOUNT_MKDIR, "home", NULL);
+    add(plan, MOUNT_OWN, SANDBOX_HOME + 1, "home");
+    add(plan, MOUNT_OWN, "tmp", "tmp");
+    add_new(plan, "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+    add_devices(plan);
+    add(plan, MOUNT_SEAL, ".", NULL);
+}
+
+/* --- the command ------------------------------------------------------------------------------ */
+
+/* What execvp() would try, in its order; an empty element of PATH is the working directory. */
+static char **make_candidates(const struct action *action)
+{
+    const char *name = action->argv[0];
+    GPtrArray *candidates = g_ptr_array_new();
+    if (strchr(name, '/') != NULL) {
+        g_ptr_array_add(candidates, g_strdup(name));
+    } else if (*name != '\0') {
+        const char *path = action_variable(action, "PATH");
+        g_auto(GStrv) parts = g_strsplit(path == NULL ? DEFAULT_PATH : path, ":", -1);
+        for (char **part = parts; *part != NULL; part++)
+            g_ptr_array_add(candidates, g_strconcat(**part == '\0' ? "." : *part, "/", name, NULL));
+    }
+    g_ptr_array_add(candidates, NULL);
+    return (char **)g_ptr_array_free(candidates, FALSE);
+}
+
+static char **make_shell_argv(const struct action *action)
+{
+    guint count = g_strv_length(action->argv);
+    char **arguments = g_new(char *, count + 2);
+    arguments[0] = (char *)"/bin/sh";
+    memcpy(arguments + 1, action->argv, (count + 1) * sizeof *arguments);
+    return arguments; /* [1] gives way to the path of the script */
+}
+
+/* Without namespaces there are no fixed paths, so the variables that name them are redirected. */
+static char **make_environment(const struct plan *plan, const struct action *action)
+{
+    char **made = g_strdupv(action->environment);
+    if (plan->level == SANDBOX_NAMESPACES)
+        return made;
+    g_autofree char *home = g_strconcat(plan->path, "/home", NULL);
+    g_autofree char *temporary = g_strconcat(plan->path, "/tmp", NULL);
+    made = g_environ_setenv(made, "HOME", home, TRUE);
+    made = g_environ_setenv(made, "TMPDIR", temporary, TRUE);
+    if (g_environ_getenv(made, "PWD") != NULL)
+        made = g_environ_setenv(made, "PWD", plan->directory, TRUE);
+    return made;
+}
+
+static void plan_command(struct plan *plan, const struct action *action)
+{
+    g_autofree char *root = plan->level == SANDBOX_NAMESPACES
+                                ? g_strdup(SANDBOX_ROOT)
+                                : g_strconcat(plan->path, "/work", NULL);
+    plan->directory = *action->directory == '\0' ? g_steal_pointer(&root)
+                                                 : g_strconcat(root, "/", action->directory, NULL);
+    plan->argv = action->argv;
+    plan->environment = make_environment(plan, action);
+    plan->candidates = make_candidates(action);
+    plan->shell_argv = make_shell_argv(action);
+    plan->input = action->stdin_blob.size == 0 ? NULL : "input";
+}
+
+/* --- descriptors ------------------------------------------------------------------------------ */
+
+/*
+ * Out of the way of 0 to 2, which the supervisor and the command get anew: vial may have been
+ * started with some of them closed.
+ */
+static bool lift(int pair[2], GError **error)
+{
+    for (int i = 0; i < 2; i++) {
+        if (pair[i] > 2)
+            continue;
+        int lifted = fcntl(pair[i], F_DUPFD_CLOEXEC, 3);
+        if (lifted < 0)
+            return fault_errno(error, errno, "cannot make a descriptor for the sandbox");
+        close(pair[i]);
+        pair[i] = lifted;
+    }
+    return true;
+}
+
+static bool make_socket(int pair[2], GError **error)
+{
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return fault_errno(error, errno, "cannot make a socket pair for the sandbox");
+    return lift(pair, error);
+}
+
+/* A pipe belongs to who may open it anew by /dev/stdout: the command. */
+static bool make_pipe(const struct plan *plan, int pair[2], GError **error)
+{
+    if (pipe2(pair, O_CLOEXEC) < 0)
+        return fault_errno(error, errno, "cannot make a pipe for the sandbox");
+    if (plan->separate && fchown(pair[0], SANDBOX_HOST_ID, SANDBOX_HOST_ID) < 0)
+        return fault_errno(error, errno, "cannot give a pipe to the command");
+    return lift(pair, error);
+}
+
+static void make_name(struct plan *plan, const struct sandbox *sandbox, bool keep)
+{
+    guint64 random[2];
+    if (getrandom(random, sizeof random, 0) != sizeof random) {
+        random[0] = (guint64)g_random_int() << 32 | g_random_int();
+        random[1] = (guint64)getpid();
+    }
+    plan->name = g_strdup_printf("%s-%016" G_GINT64_MODIFIER "x%08" G_GINT64_MODIFIER "x",
+                                 keep ? "kept" : "run", random[0], random[1] & 0xffffffff);
+    plan->path = g_strconcat(sandbox->base_path, "/", plan->name, NULL);
+}
+
+struct plan *sandbox_plan_new(const struct sandbox *sandbox, const struct action *action, bool keep,
+                              GError **error)
+{
+    g_autoptr(sandbox_plan) plan = g_new0(struct plan, 1);
+    plan->level = sandbox->level;
+    plan->base = sandbox->base;
+    plan->separate = sandbox->separate;
+    plan->keep = keep;
+    plan->network = action->network;
+    plan->vary = sandbox->vary;
+    plan->lifeline[0] = plan->lifeline[1] = plan->control[0] = plan->control[1] = -1;
+    plan->output[0] = plan->output[1] = plan->errors[0] = plan->errors[1] = -1;
+    plan->mounts = g_array_new(FALSE, FALSE, sizeof(struct mount_step));
+    plan->strings = g_ptr_array_new_with_free_func(g_free);
+    make_name(plan, sandbox, keep);
+    plan->user_map = g_strdup_printf("%d %u 1\n", SANDBOX_ID,
+                                     plan->separate ? SANDBOX_HOST_ID : (unsigned)geteuid());
+    plan->group_map = g_strdup_printf("%d %u 1\n", SANDBOX_ID,
+                                      plan->separate ? SANDBOX_HOST_ID : (unsigned)getegid());
+    if (plan->level == SANDBOX_NAMESPACES)
+        add_mounts(plan, platform_shows_local(action));
+    plan_command(plan, action);
+    if (!make_socket(plan->lifeline, error) || !make_socket(plan->control, error) ||
+        !make_pipe(plan, plan->output, error) || !make_pipe(plan, plan->errors, error))
+        return NULL;
+    return g_steal_pointer(&plan);
+}
+
+void sandbox_plan_free(struct plan *plan)
+{
+    if (plan == NULL)
+        return;
+    for (int i = 0; i < 2; i++) {
+        fd_close(&plan->lifeline[i]);
+        fd_close(&plan->control[i]);
+        fd_close(&plan->output[i]);
+        fd_close(&plan->errors[i]);
+    }
+    g_array_unref(plan->mounts);
+    g_ptr_array_unref(plan->strings);
+    g_strfreev(plan->environment);
+    g_strfreev(plan->candidates);
+    g_free(plan->shell_argv);
+    g_free(plan->directory);
+    g_free(plan->user_map);
+    g_free(plan->group_map);
+    g_free(plan->name);
+    g_free(plan->path);
+    g_free(plan);
+}

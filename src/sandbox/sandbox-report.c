@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Reports from the children of a run to vial, and what vial makes of them. */
+#include "sandbox/sandbox-internal.h"
+
+#include "base/fault.h"
+#include "base/path.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+bool sandbox_fail(struct report *report, const char *what, const char *path)
+{
+    report->kind = REPORT_FAILED;
+    report->number = errno;
+    report->what = what;
+    report->path = path;
+    return false;
+}
+
+void sandbox_send(int socket, const struct report *report)
+{
+    size_t size = offsetof(struct report, text) + strlen(report->text) + 1;
+    while (send(socket, report, size, MSG_NOSIGNAL) < 0 && errno == EINTR)
+        continue;
+}
+
+bool sandbox_receive(int socket, struct report *report)
+{
+    ssize_t size;
+    do /* a peer that left orders unread resets the connection; its report comes after that */
+        size = recv(socket, report, sizeof *report, 0);
+    while (size < 0 && (errno == EINTR || errno == ECONNRESET));
+    return size > (ssize_t)offsetof(struct report, text);
+}
+
+static bool not_runnable(const struct report *report, GError **error)
+{
+    g_autofree char *path = path_quote(report->path);
+    if (report->text[0] == '\0')
+        return fault_set(error, FAULT_NOT_RUNNABLE, "cannot execute %s: %s", path,
+                         g_strerror(report->number));
+    g_autofree char *interpreter = path_quote(report->text);
+    return fault_set(error, FAULT_NOT_RUNNABLE,
+                     "cannot execute %s: its interpreter %s is not in the sandbox", path,
+                     interpreter);
+}
+
+static bool not_found(const struct plan *plan, GError **error)
+{
+    g_autofree char *name = path_quote(plan->argv[0]);
+    if (strchr(plan->argv[0], '/') != NULL)
+        return fault_set(error, FAULT_NOT_FOUND, "there is no program %s in the sandbox", name);
+    g_autoptr(GString) searched = g_string_new(NULL);
+    for (char **candidate = plan->candidates; *candidate != NULL; candidate++) {
+        const char *end = strrchr(*candidate, '/');
+        g_string_append_printf(searched, "%s%.*s", searched->len == 0 ? "" : ":",
+                               (int)(end - *candidate), *candidate);
+    }
+    return fault_set(error, FAULT_NOT_FOUND, "there is no program %s in the sandbox (searched %s)",
+                     name, searched->len == 0 ? "nothing" : searched->str);
+}
+
+/* What the kernel means by its refusals of clone(). */
+static const char *refusal(int number)
+{
+    switch (number) {
+    case ENOSPC:
+    case EUSERS:
+        return "a limit in /proc/sys/user, or of nesting, is reached";
+    case EPERM:
+        return "user namespaces are refused here, by a setting of the system or the container";
+    case EINVAL:
+    case ENOSYS:
+        return "the kernel lacks namespaces, or a filter of the container hides them";
+    default:
+        return g_strerror(number);
+    }
+}
+
+bool sandbox_fault(const struct report *report, const struct plan *plan, GError **error)
+{
+    if (report->kind == REPORT_NOT_FOUND)
+        return not_found(plan, error);
+    if (report->kind == REPORT_NOT_RUNNABLE)
+        return not_runnable(report, error);
+    g_autofree char *path = report->path == NULL ? NULL : path_quote(report->path);
+    const char *reason = strcmp(report->what, SANDBOX_CLONE) == 0 ? refusal(report->number)
+                                                                  : g_strerror(report->number);
+    return fault_set(error, FAULT_SANDBOX, "cannot %s%s%s for the sandbox: %s", report->what,
+                     path == NULL ? "" : " ", path == NULL ? "" : path, reason);
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The executor's run: start the processes, and while they build the sandbox, fill work/; then let
+ * the command go, and take in what it left.
+ */
+#include "sandbox/sandbox-internal.h"
+
+#include "base/fault.h"
+#include "base/fd.h"
+#include "base/path.h"
+#include "store/materialize.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+static bool cancelled(const struct execution_request *request, GError **error)
+{
+    if (request->interrupt == NULL || *request->interrupt == 0)
+        return false;
+    return !fault_set(error, FAULT_CANCELLED, "interrupted");
+}
+
+static bool provide_input(struct launch *launch, const struct execution_request *request,
+                          GError **error)
+{
+    const struct plan *plan = launch->plan;
+    if (plan->input == NULL)
+        return true;
+    return store_write_file(request->store, &request->action->stdin_blob, launch->directory,
+                            plan->input, 0444, -1, error);
+}
+
+static bool fill(const struct sandbox *sandbox, struct launch *launch, struct files *files,
+                 GError **error)
+{
+    const struct execution_request *request = files->request;
+    if (!provide_input(launch, request, error) || !sandbox_provide(files, error))
+        return false;
+    if (sandbox->vary == 0)
+        return true;
+    if (sandbox->vary % 2 == 1 &&
+        !sandbox_reorder(launch->directory, files->work, files->provided, error))
+        return false;
+    sandbox_await_second();
+    return true;
+}
+
+static void release(void *private)
+{
+    sandbox_land(private);
+    g_free(private);
+}
+
+/* From here on the execution owns the run's directory and processes. */
+static bool hand_over(struct launch *launch, struct files *files, struct execution *out,
+                      GError **error)
+{
+    if (launch->plan->keep) {
+        if (!sandbox_write_rerun(launch, files->request->action, error))
+            return false;
+        launch->keep = true;
+        out->kept = g_strdup(launch->plan->path);
+    }
+    out->directory = fd_steal(&files->work);
+    out->private = g_memdup2(launch, sizeof *launch);
+    out->release = release;
+    return true;
+}
+
+bool sandbox_run(struct executor *executor, const struct execution_request *request,
+                 struct execution *out, GError **error)
+{
+    const struct sandbox *sandbox = (const struct sandbox *)executor;
+    struct launch launch;
+    if (cancelled(request, error) ||
+        !sandbox_launch(sandbox, request->action, request->keep, &launch, error))
+        return false;
+    g_autofree char *name = g_strconcat(launch.plan->path, "/work", NULL);
+    struct files files = {
+        .request = request,
+        .work = openat(launch.directory, "work", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+        .name = name,
+        .separate = sandbox->separate,
+    };
+    out->result = result_new();
+    bool ok = (files.work >= 0 || fault_errno(error, errno, "cannot open %s", name)) &&
+              fill(sandbox, &launch, &files, error) && !cancelled(request, error) &&
+              sandbox_watch(&launch, request, out->result, error) &&
+              sandbox_collect(&files, out, error) && hand_over(&launch, &files, out, error);
+    sandbox_files_clear(&files);
+    fd_close(&files.work);
+    if (ok)
+        return true;
+    g_clear_pointer(&out->result, result_free);
+    g_clear_pointer(&out->outputs, tree_unref);
+    sandbox_land(&launch);
+    return false;
+}
