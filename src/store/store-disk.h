@@ -137,6 +137,12 @@ bool store_pages_check_free(struct store_pages *pages); /* the whole list of fre
 bool store_pages_check_key(struct store_pages *pages, const void *key, size_t key_size);
 bool store_pages_check_all(struct store_pages *pages);
 
+/*
+ * Does what LMDB returned from its map as a value or key lie within its page or run of pages? Its
+ * size is a field of the page, and copying by it must not leave the map.
+ */
+bool store_pages_contain(const void *value, size_t size, size_t page_size, size_t map_size);
+
 /* --- index ------------------------------------------------------------------------------------ */
 
 enum {
@@ -149,7 +155,7 @@ struct store_index {
     int directory;
     bool read_only;
     bool unlocked; /* LMDB's lock file cannot be used: reads may see pages being rewritten */
-    size_t map_size;
+    size_t map_size, page_size;
     pthread_rwlock_t map_lock;
     atomic_bool damaged; /* reads find nothing, writes fail */
     atomic_bool wrecked; /* a guarded call did not return: never close the environment */
@@ -196,9 +202,12 @@ GPtrArray *store_index_scan(struct store_index *index, guint8 table, GBytes *aft
 /* The same inside a transaction; these return 0, LMDB's code, errno or STORE_FAULT. */
 int store_index_begin(struct store_index *index, unsigned flags, MDB_txn **txn);
 void store_index_abort(struct store_index *index, MDB_txn *txn);
-int store_index_look(MDB_txn *txn, const void *key, size_t key_size, void *prefix,
-                     size_t prefix_size, size_t *size, GBytes **whole);
-int store_index_fill(MDB_txn *txn, guint8 table, GBytes *after, size_t limit, GPtrArray *out);
+/* `index` NULL: the pages have been checked, and may be LMDB's own copies. */
+int store_index_look(const struct store_index *index, MDB_txn *txn, const void *key,
+                     size_t key_size, void *prefix, size_t prefix_size, size_t *size,
+                     GBytes **whole);
+int store_index_fill(const struct store_index *index, MDB_txn *txn, guint8 table, GBytes *after,
+                     size_t limit, GPtrArray *out);
 int store_index_reap_readers(struct store_index *index);
 void store_index_wreck(struct store_index *index); /* after STORE_FAULT in a write */
 
@@ -277,7 +286,8 @@ bool store_write_check_all(struct store_write *write);
 bool store_write_bump_generation(struct store_write *write);
 guint64 store_write_generation(struct store_write *write);
 guint64 store_index_generation(struct store_index *index);
-/* Calls `visit` for each pair of the table, values cut at `limit`; false stops. */
+/* Calls `visit` for each pair of the table, values cut at `limit`; false stops. Before any change.
+ */
 bool store_write_each(struct store_write *write, guint8 table, size_t limit,
                       bool (*visit)(const struct store_pair *pair, void *user), void *user);
 

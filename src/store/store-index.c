@@ -148,7 +148,10 @@ static int check_file(int directory, size_t *size)
 
 int store_index_begin(struct store_index *index, unsigned flags, MDB_txn **txn)
 {
-    int rc = STORE_GUARDED(STORE_FAULT, mdb_txn_begin(index->env, NULL, flags, txn));
+    MDB_envinfo info; /* looks at the meta pages as mdb_txn_begin() does, but holds nothing yet */
+    int rc = STORE_GUARDED(STORE_FAULT, mdb_env_info(index->env, &info));
+    if (rc == 0)
+        rc = STORE_GUARDED(STORE_FAULT, mdb_txn_begin(index->env, NULL, flags, txn));
     if (rc == STORE_FAULT)
         store_index_wreck(index);
     return rc;
@@ -195,6 +198,9 @@ static int open_environment(struct store_index *index, unsigned flags)
         int file;
         mdb_env_get_fd(index->env, &file);
         fcntl(file, F_SETFD, FD_CLOEXEC); /* the one that LMDB leaves without */
+        MDB_stat status;
+        mdb_env_stat(index->env, &status);
+        index->page_size = status.ms_psize;
         rc = probe(index);
     }
     if (rc != 0)
@@ -369,11 +375,23 @@ static GBytes *copy_bytes(const void *from, size_t size, int *rc)
     return NULL;
 }
 
-int store_index_look(MDB_txn *txn, const void *key, size_t key_size, void *prefix,
-                     size_t prefix_size, size_t *size, GBytes **whole)
+/* Is it where a value can be? STORE_FAULT if its page cannot even be read. */
+static int locate(const struct store_index *index, const MDB_val *value)
+{
+    return STORE_GUARDED(STORE_FAULT, store_pages_contain(value->mv_data, value->mv_size,
+                                                          index->page_size, index->map_size)
+                                          ? 0
+                                          : MDB_CORRUPTED);
+}
+
+int store_index_look(const struct store_index *index, MDB_txn *txn, const void *key,
+                     size_t key_size, void *prefix, size_t prefix_size, size_t *size,
+                     GBytes **whole)
 {
     MDB_val name = { key_size, (void *)key }, value = { 0, NULL };
     int rc = STORE_GUARDED(STORE_FAULT, mdb_get(txn, MAIN_DATABASE, &name, &value));
+    if (rc == 0 && index != NULL)
+        rc = locate(index, &value);
     if (rc != 0)
         return rc;
     *size = value.mv_size;
@@ -394,7 +412,7 @@ bool store_index_get(struct store_index *index, const void *key, size_t key_size
         return false;
     int rc = begin_read(index, &txn);
     if (rc == 0) {
-        rc = store_index_look(txn, key, key_size, prefix, prefix_size, size, whole);
+        rc = store_index_look(index, txn, key, key_size, prefix, prefix_size, size, whole);
         end_read(index, txn);
     }
     if (rc != 0)
@@ -416,11 +434,15 @@ static void pair_free(void *pair)
     store_pair_free(pair);
 }
 
-static struct store_pair *pair_copy(const MDB_val *key, const MDB_val *value, size_t limit, int *rc)
+static struct store_pair *pair_copy(const struct store_index *index, const MDB_val *key,
+                                    const MDB_val *value, size_t limit, int *rc)
 {
     struct store_pair *pair = g_new0(struct store_pair, 1);
-    *rc = 0;
-    pair->key = copy_bytes(key->mv_data, key->mv_size, rc);
+    *rc = locate(index, key);
+    if (*rc == 0)
+        *rc = locate(index, value);
+    if (*rc == 0)
+        pair->key = copy_bytes(key->mv_data, key->mv_size, rc);
     if (*rc == 0)
         pair->value = copy_bytes(value->mv_data, MIN(limit, value->mv_size), rc);
     pair->size = value->mv_size;
@@ -431,7 +453,8 @@ static struct store_pair *pair_copy(const MDB_val *key, const MDB_val *value, si
 }
 
 /* Damage can make the tree a graph with cycles. That keys must ascend bounds every scan. */
-int store_index_fill(MDB_txn *txn, guint8 table, GBytes *after, size_t limit, GPtrArray *out)
+int store_index_fill(const struct store_index *index, MDB_txn *txn, guint8 table, GBytes *after,
+                     size_t limit, GPtrArray *out)
 {
     MDB_cursor *cursor;
     int rc = mdb_cursor_open(txn, MAIN_DATABASE, &cursor);
@@ -449,7 +472,7 @@ int store_index_fill(MDB_txn *txn, guint8 table, GBytes *after, size_t limit, GP
             break;
         bool first = operation == MDB_SET_RANGE;
         operation = MDB_NEXT;
-        struct store_pair *pair = pair_copy(&key, &value, limit, &rc);
+        struct store_pair *pair = pair_copy(index, &key, &value, limit, &rc);
         if (pair == NULL)
             break;
         int order = g_bytes_compare(pair->key, last);
@@ -480,7 +503,7 @@ GPtrArray *store_index_scan(struct store_index *index, guint8 table, GBytes *aft
         return NULL;
     int rc = begin_read(index, &txn);
     if (rc == 0) {
-        rc = store_index_fill(txn, table, after, limit, out);
+        rc = store_index_fill(index, txn, table, after, limit, out);
         end_read(index, txn);
     }
     if (rc != 0 && note(index, rc) && damage != NULL)

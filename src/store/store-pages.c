@@ -98,7 +98,7 @@ static const char *check_meta(const struct page *page, guint64 number, guint32 p
         return "a meta page has another format";
     if (free->page_size != page_size || main->page_size != 0)
         return "a meta page has another page size";
-    if ((free->flags & DB_INTEGER_KEY) == 0 || main->flags != 0)
+    if (free->flags != DB_INTEGER_KEY || main->flags != 0)
         return "a meta page has other flags";
     if (free->depth > MAX_DEPTH || main->depth > MAX_DEPTH)
         return "a meta page has a tree too deep";
@@ -306,6 +306,17 @@ static bool check_big(struct store_pages *pages, const struct node *node)
         page->pages > MIN(pages->next, pages->count) - page->number)
         return damage(pages, "a large value has the wrong number of pages");
     return true;
+}
+
+bool store_pages_contain(const void *value, size_t size, size_t page_size, size_t map_size)
+{
+    size_t offset = (size_t)((uintptr_t)value & (page_size - 1));
+    if (offset != PAGE_HEADER) /* in a leaf: nodes begin further on */
+        return size <= page_size - offset;
+    const struct page *page = (const struct page *)((const guint8 *)value - PAGE_HEADER);
+    guint64 count = map_size / page_size;
+    return page->flags == PAGE_OVERFLOW && page->number < count &&
+           page->pages <= count - page->number && size <= page->pages * page_size - PAGE_HEADER;
 }
 
 /* --- walks ------------------------------------------------------------------------------------ */

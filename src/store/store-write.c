@@ -137,12 +137,10 @@ static int attempt(struct store_disk *disk, store_write_body body, void *user, G
     bool done = write.rc == 0 && body(&write, user, error) && write.rc == 0;
     if (done) {
         write.rc = STORE_GUARDED(STORE_FAULT, mdb_txn_commit(write.txn));
-        if (write.rc == STORE_FAULT)
-            store_index_wreck(index);
-    } else if (write.txn != NULL) {
+    } else if (write.txn != NULL && write.rc != STORE_FAULT) {
         store_index_abort(index, write.txn);
     }
-    if (write.rc == STORE_FAULT)
+    if (write.rc == STORE_FAULT) /* not aborted: LMDB would free its cursors on dead stack frames */
         store_index_wreck(index);
     pthread_rwlock_unlock(&index->map_lock);
     g_assert(done || write.rc != 0 || *error != NULL);
@@ -236,9 +234,9 @@ bool store_write_get(struct store_write *write, const void *key, size_t key_size
 {
     if (whole != NULL)
         *whole = NULL;
-    if (write->rc != 0)
+    if (!check_key(write, key, key_size))
         return false;
-    int rc = store_index_look(write->txn, key, key_size, prefix, prefix_size, size, whole);
+    int rc = store_index_look(NULL, write->txn, key, key_size, prefix, prefix_size, size, whole);
     return rc != MDB_NOTFOUND && sound(write, rc);
 }
 
@@ -265,7 +263,8 @@ bool store_write_each(struct store_write *write, guint8 table, size_t limit,
     while (write->rc == 0) {
         g_autoptr(GPtrArray) pairs =
             g_ptr_array_new_with_free_func((GDestroyNotify)store_pair_free);
-        if (!sound(write, store_index_fill(write->txn, table, after, limit, pairs)))
+        if (!sound(write,
+                   store_index_fill(write->disk->index, write->txn, table, after, limit, pairs)))
             return false;
         if (pairs->len == 0)
             return true;
