@@ -71,7 +71,7 @@ static void check(struct tree *loaded, const struct message *message)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct message message = { data, size, { 0 } };
+    struct message message = { .data = data, .size = size };
     digest_of(data, size, &message.digest);
     g_autoptr(GError) error = NULL;
     g_autoptr(tree) loaded = tree_load(&message.digest, fetch, &message, &error);

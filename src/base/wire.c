@@ -87,29 +87,35 @@ char *wire_field_string(const struct wire_field *field)
     return g_strndup((const char *)field->data, field->size);
 }
 
-static void append_varint(GByteArray *out, guint64 value)
+/* Returns how many bytes it wrote, ten at most. */
+static guint write_varint(guint8 *out, guint64 value)
 {
-    guint8 bytes[10];
     guint count = 0;
     for (; value >= 0x80; value >>= 7)
-        bytes[count++] = (guint8)(value | 0x80);
-    bytes[count++] = (guint8)value;
+        out[count++] = (guint8)(value | 0x80);
+    out[count++] = (guint8)value;
+    return count;
+}
+
+/* A tag and the varint that follows it: the value, or the length of what comes then. */
+static void append_head(GByteArray *out, guint32 number, enum wire_type type, guint64 value)
+{
+    guint8 bytes[20];
+    guint count = write_varint(bytes, (guint64)number << 3 | type);
+    count += write_varint(bytes + count, value);
     g_byte_array_append(out, bytes, count);
 }
 
 void wire_put_varint(GByteArray *out, guint32 number, guint64 value)
 {
-    if (value == 0)
-        return;
-    append_varint(out, (guint64)number << 3 | WIRE_VARINT);
-    append_varint(out, value);
+    if (value != 0)
+        append_head(out, number, WIRE_VARINT, value);
 }
 
 void wire_put_bytes(GByteArray *out, guint32 number, const void *data, size_t size)
 {
     g_assert(size <= G_MAXUINT);
-    append_varint(out, (guint64)number << 3 | WIRE_BYTES);
-    append_varint(out, size);
+    append_head(out, number, WIRE_BYTES, size);
     if (size > 0)
         g_byte_array_append(out, data, (guint)size);
 }

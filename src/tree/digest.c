@@ -98,13 +98,22 @@ char *digest_print(const struct digest *digest, char text[DIGEST_TEXT_SIZE])
     return text;
 }
 
-/* Both digits come from `text` only while it has not ended, so a short text is never overrun. */
+static int hex_value(char digit)
+{
+    if (digit >= '0' && digit <= '9')
+        return digit - '0';
+    return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+}
+
+/* Looks at no byte behind one that is no digit, so a short text is never overrun. */
 static bool parse_hash(const char *text, guint8 hash[DIGEST_HASH_SIZE])
 {
-    for (size_t i = 0; i < DIGEST_HASH_SIZE * 2; i++) {
-        if (!g_ascii_isxdigit(text[i]) || g_ascii_isupper(text[i]))
+    for (size_t i = 0; i < DIGEST_HASH_SIZE; i++) {
+        int high = hex_value(text[2 * i]);
+        int low = high < 0 ? -1 : hex_value(text[2 * i + 1]);
+        if (low < 0)
             return false;
-        hash[i / 2] = (guint8)(hash[i / 2] << 4 | g_ascii_xdigit_value(text[i]));
+        hash[i] = (guint8)(high << 4 | low);
     }
     return true;
 }
