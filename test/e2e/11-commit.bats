@@ -53,11 +53,13 @@ load helper
 
 @test "a file changed while the command ran is kept and reported" {
     echo old >out
-    mkfifo ../go ../started
-    vial run --events "$EVENTS" -o out -- sh -c 'echo new >out; sleep 1' 2>../messages &
-    # the sandbox has been captured once "started" is on record
-    until grep -q '"event":"started"' "$EVENTS" 2>/dev/null; do :; done
+    mkfifo ../ready
+    "$VIAL" run --events "$EVENTS" -o out -- sh -c \
+        'echo new >out; trap "exit 0" HUP; echo ready; while :; do sleep 0.05; done' >../ready 2>../messages &
+    read -r line <../ready # the command has started, so capture is over
+    same "$line" ready
     echo user >out
+    kill -HUP $!
     wait $!
     same "$(cat out)" user
     contains "$(cat ../messages)" "kept your out"
