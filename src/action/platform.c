@@ -17,6 +17,20 @@
 #define LOCAL "/usr/local"
 #define DEFAULT_PATH "/usr/bin:/bin" /* where an action without PATH looks */
 
+const struct platform_text platform_texts[] = {
+    { "/etc/passwd",
+      "root:x:0:0:root:/root:/bin/sh\n"
+      "vial:x:1000:1000:vial:/home/vial:/bin/sh\n"
+      "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+      false },
+    { "/etc/group", "root:x:0:\nvial:x:1000:\nnogroup:x:65534:\n", false },
+    { "/etc/hostname", "vial\n", false },
+    { "/etc/machine-id", "76696c0076696c0076696c0076696c00\n", false },
+    { "/etc/hosts", "127.0.0.1 localhost vial\n::1 localhost\n", true },
+    { "/etc/resolv.conf", "", true },
+    { NULL, NULL, false },
+};
+
 static bool leads_to_local(const char *path)
 {
     return g_str_has_prefix(path, LOCAL "/") || strcmp(path, LOCAL) == 0;
@@ -183,17 +197,27 @@ static bool add_packages(struct stat_cache *cache, GPtrArray *list, GError **err
 }
 
 /* Files that change by themselves, or that the fixed user of an action cannot read. */
-static struct glob *etc_selection(void)
+static struct glob *etc_selection(GPtrArray *list, bool sealed)
 {
     static const char *const excluded[] = {
-        "!/shadow*",        "!/gshadow*",     "!/.pwd.lock", "!/sudoers", "!/sudoers.d/",
-        "!/ssh/ssh_host_*", "!/ssl/private/", "!/cups/",     "!/adjtime",
+        "!/shadow*",    "!/gshadow*",       "!/.pwd.lock",    "!/sudoers",
+        "!/sudoers.d/", "!/ssh/ssh_host_*", "!/ssl/private/", "!/cups/",
+        "!/adjtime",    "!/passwd-",        "!/group-",
     };
+    g_autoptr(GString) texts = g_string_new(NULL);
     struct glob *select = glob_new();
     for (size_t i = 0; i < G_N_ELEMENTS(excluded); i++) {
         bool ok = glob_add(select, "", excluded[i], NULL);
         g_assert(ok);
     }
+    for (const struct platform_text *text = platform_texts; sealed && text->path != NULL; text++) {
+        struct stat status;
+        bool ok = glob_add_path(select, text->path + strlen("/etc/"), true, NULL);
+        g_assert(ok);
+        if (lstat(text->path, &status) == 0 && S_ISREG(status.st_mode))
+            g_string_append_printf(texts, "%s%s", texts->len == 0 ? "" : ",", text->path);
+    }
+    add(list, "etc-texts", texts->str);
     return select;
 }
 
@@ -209,7 +233,7 @@ char **platform_fingerprint(struct stat_cache *cache, const struct action *actio
     add(list, "isolation", isolation);
     add_processor(list);
     add_memory(list);
-    g_autoptr(glob) select = etc_selection();
+    g_autoptr(glob) select = etc_selection(list, strcmp(isolation, "namespaces") == 0);
     if (!add_file(cache, list, "os-release", releases, error) ||
         !add_packages(cache, list, error) ||
         !add_directory(cache, list, "etc", "/etc", select, error))

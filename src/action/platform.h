@@ -15,6 +15,17 @@
 #include "store/capture.h"
 
 /*
+ * Files of /etc that say who or where the machine is. A sealed action sees these texts in their
+ * place, if the host has a regular file there; so the host's own are not part of the fingerprint,
+ * and a laptop that joins another network does not run everything again.
+ */
+struct platform_text {
+    const char *path, *text;
+    bool names_hosts; /* left alone for an action that may use the network */
+};
+extern const struct platform_text platform_texts[]; /* ends with path == NULL */
+
+/*
  * Is /usr/local part of what the action sees? Only if its PATH or its program leads there:
  * otherwise an empty directory covers it and it is not fingerprinted.
  */

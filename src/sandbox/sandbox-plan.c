@@ -77,14 +77,11 @@ static void add_text(struct plan *plan, const char *path, const char *place, con
 static void add_names(struct plan *plan)
 {
     add(plan, MOUNT_MKDIR, "tmp", NULL);
-    add_text(plan, "/etc/passwd", "tmp/passwd",
-             "root:x:0:0:root:/root:/bin/sh\n"
-             "vial:x:1000:1000:vial:/home/vial:/bin/sh\n"
-             "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n");
-    add_text(plan, "/etc/group", "tmp/group", "root:x:0:\nvial:x:1000:\nnogroup:x:65534:\n");
-    add_text(plan, "/etc/hostname", "tmp/hostname", "vial\n");
-    if (!plan->network)
-        add_text(plan, "/etc/hosts", "tmp/hosts", "127.0.0.1 localhost vial\n::1 localhost\n");
+    for (const struct platform_text *text = platform_texts; text->path != NULL; text++) {
+        const char *place = own(plan, g_strdup_printf("tmp/%s", strrchr(text->path, '/') + 1));
+        if (!plan->network || !text->names_hosts)
+            add_text(plan, text->path, place, text->text);
+    }
 }
 
 /* systemd-resolved and others keep resolv.conf in /run, which is not visible otherwise. */
