@@ -396,8 +396,8 @@ int main(int argc, char **argv)
     add_everywhere(P "resources-are-those-of-the-whole-tree",
                    resources_are_those_of_the_whole_tree);
     add_everywhere(P "time-limit-ends-it-politely", time_limit_ends_it_politely);
-    add_case(P "time-limit-ends-the-deaf", "user", time_limit_ends_the_deaf, SANDBOX_NAMESPACES,
-             true);
+    add_case(P "time-limit-ends-the-deaf", "user-directory", time_limit_ends_the_deaf,
+             SANDBOX_DIRECTORY, true);
     add_everywhere(P "interrupt-reaches-the-command", interrupt_reaches_the_command);
     add_everywhere(P "interrupt-reaches-the-whole-group", interrupt_reaches_the_whole_group);
     add_everywhere(P "second-interrupt-kills", second_interrupt_kills);

@@ -214,9 +214,13 @@ static inline void add_case(const char *path, const char *who, void (*run)(void)
     g_test_add_data_func_full(name, test, run_case, g_free);
 }
 
-/* With namespaces: as root, if we are, and as an ordinary user. */
+/* With namespaces: as root, if we are, and as an ordinary user. Valgrind knows no mount_setattr().
+ */
 static inline void add_sealed(const char *path, void (*run)(void))
 {
+    const char *preload = g_getenv("LD_PRELOAD");
+    if (preload != NULL && strstr(preload, "vgpreload") != NULL)
+        return;
     if (geteuid() == 0)
         add_case(path, "root", run, SANDBOX_NAMESPACES, false);
     add_case(path, "user", run, SANDBOX_NAMESPACES, true);
