@@ -90,7 +90,8 @@ bool session_check(struct session *session, const struct run_request *request, u
     struct run_request quiet = *request;
     struct run_outcome first = { .execution = { .directory = -1 } };
     struct comparison comparison = { .session = session, .first = &first };
-    bool ok = true;
+    struct input input; /* a pipe can be read once only */
+    bool ok = input_open(request->stdin_file, &input, error);
     gint64 start = g_get_monotonic_time();
     quiet.no_cache = true;
     quiet.unrecorded = true;
@@ -99,7 +100,7 @@ bool session_check(struct session *session, const struct run_request *request, u
         struct run_outcome other;
         quiet.vary = i;
         quiet.output = i == 0 ? request->output : NULL;
-        ok = session_run(session, &quiet, i == 0 ? &first : &other, error);
+        ok = run_with_input(session, &quiet, &input, i == 0 ? &first : &other, error);
         if (ok && i > 0) {
             comparison.other = &other;
             comparison.number = i + 1;
@@ -121,5 +122,6 @@ bool session_check(struct session *session, const struct run_request *request, u
                    { "saved", EVENT_SECONDS, .seconds = 0 },
                    { "reason", EVENT_TEXT, .text = "--check" });
     run_outcome_clear(&first);
+    input_close(&input);
     return ok;
 }

@@ -18,6 +18,7 @@
 struct run {
     struct session *session;
     const struct run_request *request;
+    const struct input *input;
     struct run_outcome *out;
     gint64 start;        /* monotonic, microseconds */
     gint64 began;        /* the kernel's coarse clock when capture began, ns */
@@ -85,6 +86,7 @@ static bool make_action(struct run *run, GError **error)
     g_free(action->directory);
     action->argv = g_strdupv(request->argv);
     action->directory = g_strdup(run->session->directory);
+    action->stdin_blob = run->input->digest;
     action->timeout = request->timeout;
     action->network = request->network;
     action->environment = environment_make(request->variables, error);
@@ -100,15 +102,6 @@ static bool make_action(struct run *run, GError **error)
     }
     run->input_glob = selection_inputs(run->session, request->inputs, error);
     return run->input_glob != NULL;
-}
-
-/* Standard input must be there before the key can be made; it is rarely anything. */
-static bool take_standard_input(struct run *run, GError **error)
-{
-    g_autoptr(store_batch) batch = store_batch_new(run->store);
-    if (!standard_input(run->request->stdin_file, batch, &run->action->stdin_blob, error))
-        return false;
-    return run->action->stdin_blob.size == 0 || store_batch_commit(batch, error);
 }
 
 static void report_capture(guint64 files, guint64 bytes, void *user)
@@ -376,7 +369,7 @@ static bool store_inputs(struct run *run, bool *changed, GError **error)
 {
     g_autoptr(store_batch) batch = store_batch_new(run->store);
     g_autoptr(tree) again = NULL;
-    if (!capture_inputs(run, batch, &again, error))
+    if (!input_put(run->input, batch, error) || !capture_inputs(run, batch, &again, error))
         return false;
     *changed = !digest_equal(tree_digest(again), tree_digest(run->present));
     tree_unref(run->present);
@@ -402,21 +395,10 @@ static bool provide_inputs(struct run *run, bool *changed, GError **error)
     g_autoptr(GError) local = NULL;
     if (store_inputs(run, changed, &local))
         return true;
-    if (!use_spare_store(run, local)) {
-        g_propagate_error(error, g_steal_pointer(&local));
-        return false;
-    }
-    g_autoptr(store_batch) batch = store_batch_new(run->store); /* its pipe has been read */
-    if (run->action->stdin_blob.size != 0) {
-        g_autoptr(GBytes) bytes = store_get(run->session->store, &run->action->stdin_blob, error);
-        struct digest ignored;
-        if (bytes == NULL ||
-            !store_batch_put(batch, g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes),
-                             &ignored, error) ||
-            !store_batch_commit(batch, error))
-            return false;
-    }
-    return store_inputs(run, changed, error);
+    if (!g_error_matches(local, FAULT, FAULT_MISSING) && use_spare_store(run, local))
+        return store_inputs(run, changed, error);
+    g_propagate_error(error, g_steal_pointer(&local));
+    return false;
 }
 
 /* Where the program is, if the caller's PATH leads to it and the sealed one does not. */
@@ -568,6 +550,19 @@ static bool lower_level(struct run *run, const GError *cause)
     return true;
 }
 
+/*
+ * Would another attempt end otherwise? Not once the command has run. Another process may have
+ * collected the inputs before they were laid out; one that goes on collecting is escaped from.
+ */
+static bool may_try_again(struct run *run, const GError *cause, int attempt)
+{
+    if (run->execution.result != NULL)
+        return false;
+    if (g_error_matches(cause, FAULT, FAULT_MISSING))
+        return attempt == 0 || use_spare_store(run, cause);
+    return lower_level(run, cause);
+}
+
 static bool learn_and_deliver(struct run *run, GError **error)
 {
     if (stat_cache_dirty(run->session->stats) && !store_is_read_only(run->store)) {
@@ -599,7 +594,7 @@ static bool look_up_or_run(struct run *run, GError **error)
         if (local == NULL && provide_inputs(run, &changed, &local) && !changed &&
             run_command(run, &local))
             return true;
-        if (local != NULL && !lower_level(run, local)) {
+        if (local != NULL && !may_try_again(run, local, attempt)) {
             g_propagate_error(error, g_steal_pointer(&local));
             return false;
         }
@@ -611,20 +606,32 @@ static bool look_up_or_run(struct run *run, GError **error)
                      run->session->root);
 }
 
-bool session_run(struct session *session, const struct run_request *request,
-                 struct run_outcome *out, GError **error)
+bool run_with_input(struct session *session, const struct run_request *request,
+                    const struct input *input, struct run_outcome *out, GError **error)
 {
     *out = (struct run_outcome){ .execution = { .directory = -1 } };
     struct run run = {
         .session = session,
         .request = request,
+        .input = input,
         .out = out,
         .start = g_get_monotonic_time(),
         .store = session->store,
         .execution = { .directory = -1 },
     };
-    bool ok = make_action(&run, error) && take_standard_input(&run, error) &&
-              observe(&run, error) && look_up_or_run(&run, error);
+    bool ok = make_action(&run, error) && observe(&run, error) && look_up_or_run(&run, error);
     run_clear(&run);
+    return ok;
+}
+
+bool session_run(struct session *session, const struct run_request *request,
+                 struct run_outcome *out, GError **error)
+{
+    struct input input;
+    *out = (struct run_outcome){ .execution = { .directory = -1 } };
+    if (!input_open(request->stdin_file, &input, error))
+        return false;
+    bool ok = run_with_input(session, request, &input, out, error);
+    input_close(&input);
     return ok;
 }

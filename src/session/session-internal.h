@@ -41,12 +41,24 @@ char **environment_make(char *const *variables, GError **error);
 
 /* --- standard-input.c ------------------------------------------------------------------------- */
 
-/*
- * The bytes the command will read: of `file` (relative to the process's directory), or of
- * descriptor 0 if that is a regular file or pipe, else none. They go into `batch`.
- */
-bool standard_input(const char *file, struct store_batch *batch, struct digest *out,
-                    GError **error);
+/* The bytes that the command will read. */
+struct input {
+    int descriptor; /* on a regular file; -1: there are none */
+    off_t start;
+    struct digest digest;
+};
+
+/* Of `file` (relative to the process's directory), else of descriptor 0 if that is a regular file
+ * or a pipe. FAULT_CANCELLED if a signal ends the reading of a pipe. */
+bool input_open(const char *file, struct input *out, GError **error);
+bool input_put(const struct input *input, struct store_batch *batch, GError **error);
+void input_close(struct input *input);
+
+/* --- run.c ------------------------------------------------------------------------------------ */
+
+/* session_run() with an input that several runs share. */
+bool run_with_input(struct session *session, const struct run_request *request,
+                    const struct input *input, struct run_outcome *out, GError **error);
 
 /* --- commit.c --------------------------------------------------------------------------------- */
 

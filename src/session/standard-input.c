@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Standard input as a blob: what a command may read is part of its key, so it is read to its end
- * before the look-up.
+ * before the look-up. The bytes stay behind a descriptor: a hit needs no store to write to, and
+ * what a store does not hold any more can be put again.
  */
 #include "base/fault.h"
 #include "base/fd.h"
@@ -12,60 +13,97 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* From the present offset; the offset itself is left alone, as by a command that read nothing. */
-static bool put_file(int descriptor, off_t size, struct store_batch *batch, struct digest *out,
-                     GError **error)
+static const char what[] = "standard input";
+
+/* The offset that the command, and whoever reads after vial, begins at. */
+static bool rewind_input(const struct input *input, GError **error)
 {
-    off_t start = lseek(descriptor, 0, SEEK_CUR);
-    if (start < 0)
-        return fault_errno(error, errno, "cannot tell where standard input stands");
-    bool ok =
-        store_batch_put_file(batch, descriptor, MAX(size - start, 0), "standard input", out, error);
-    if (ok && descriptor == STDIN_FILENO && lseek(descriptor, start, SEEK_SET) < 0)
-        return fault_errno(error, errno, "cannot rewind standard input");
-    return ok;
+    return lseek(input->descriptor, input->start, SEEK_SET) >= 0 ||
+           fault_errno(error, errno, "cannot rewind %s", what);
 }
 
-static bool put_pipe(struct store_batch *batch, struct digest *out, GError **error)
+static bool hash(struct input *input, GError **error)
 {
-    autofd int spool = open(g_get_tmp_dir(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     g_autofree char *buffer = g_malloc(1 << 16);
-    gint64 size = 0;
-    if (spool < 0) /* a file system without O_TMPFILE */
-        spool = memfd_create("vial-stdin", MFD_CLOEXEC);
-    if (spool < 0)
-        return fault_errno(error, errno, "cannot spool standard input");
+    struct digest_context context;
+    gssize count;
+    digest_init(&context);
+    while ((count = fd_read_full(input->descriptor, buffer, 1 << 16, what, error)) > 0)
+        digest_update(&context, buffer, (size_t)count);
+    digest_finish(&context, &input->digest);
+    return count == 0 && rewind_input(input, error);
+}
+
+static bool spool_pipe(struct input *input, GError **error)
+{
+    g_autofree char *buffer = g_malloc(1 << 16);
+    input->descriptor = open(g_get_tmp_dir(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (input->descriptor < 0) /* a file system without O_TMPFILE */
+        input->descriptor = memfd_create("vial-stdin", MFD_CLOEXEC);
+    if (input->descriptor < 0)
+        return fault_errno(error, errno, "cannot spool %s", what);
     for (;;) {
         ssize_t count = read(STDIN_FILENO, buffer, 1 << 16);
         if (count < 0 && errno == EINTR)
-            return fault_set(error, FAULT_CANCELLED, "interrupted while reading standard input");
+            return fault_set(error, FAULT_CANCELLED, "interrupted while reading %s", what);
         if (count < 0)
-            return fault_errno(error, errno, "cannot read standard input");
+            return fault_errno(error, errno, "cannot read %s", what);
         if (count == 0)
-            break;
-        if (!fd_write_all(spool, buffer, (size_t)count, "a spool of standard input", error))
+            return rewind_input(input, error);
+        if (!fd_write_all(input->descriptor, buffer, (size_t)count, "a spool of standard input",
+                          error))
             return false;
-        size += count;
     }
-    lseek(spool, 0, SEEK_SET);
-    return store_batch_put_file(batch, spool, size, "standard input", out, error);
 }
 
-bool standard_input(const char *file, struct store_batch *batch, struct digest *out, GError **error)
+static bool open_inherited(struct input *input, GError **error)
 {
     struct stat status;
-    *out = *digest_empty();
-    if (file == NULL) {
-        if (fstat(STDIN_FILENO, &status) < 0)
-            return true; /* closed: the command gets /dev/null, which reads the same */
-        if (S_ISREG(status.st_mode))
-            return put_file(STDIN_FILENO, status.st_size, batch, out, error);
-        return !S_ISFIFO(status.st_mode) || put_pipe(batch, out, error);
-    }
-    autofd int opened = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (opened < 0 || fstat(opened, &status) < 0)
-        return fault_errno(error, errno, "--stdin %s", file);
+    if (fstat(STDIN_FILENO, &status) < 0)
+        return true; /* closed: the command gets /dev/null, which reads the same */
+    if (S_ISFIFO(status.st_mode))
+        return spool_pipe(input, error);
     if (!S_ISREG(status.st_mode))
-        return fault_set(error, FAULT_USAGE, "--stdin %s: not a regular file", file);
-    return put_file(opened, status.st_size, batch, out, error);
+        return true;
+    input->descriptor = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+    input->start = lseek(STDIN_FILENO, 0, SEEK_CUR);
+    return (input->descriptor >= 0 && input->start >= 0) ||
+           fault_errno(error, errno, "cannot tell where %s stands", what);
+}
+
+static bool open_file(const char *file, struct input *input, GError **error)
+{
+    struct stat status;
+    input->descriptor = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (input->descriptor < 0 || fstat(input->descriptor, &status) < 0)
+        return fault_errno(error, errno, "--stdin %s", file);
+    return S_ISREG(status.st_mode) ||
+           fault_set(error, FAULT_USAGE, "--stdin %s: not a regular file", file);
+}
+
+bool input_open(const char *file, struct input *out, GError **error)
+{
+    *out = (struct input){ .descriptor = -1, .digest = *digest_empty() };
+    bool ok = file != NULL ? open_file(file, out, error) : open_inherited(out, error);
+    if (ok && (out->descriptor < 0 || hash(out, error)))
+        return true;
+    input_close(out);
+    return false;
+}
+
+bool input_put(const struct input *input, struct store_batch *batch, GError **error)
+{
+    struct digest found;
+    if (input->digest.size == 0)
+        return true;
+    if (!store_batch_put_file(batch, input->descriptor, input->digest.size, what, &found, error) ||
+        !rewind_input(input, error))
+        return false;
+    return digest_equal(&found, &input->digest) ||
+           fault_set(error, FAULT_CHANGED, "%s changed while it was read", what);
+}
+
+void input_close(struct input *input)
+{
+    fd_close(&input->descriptor);
 }
