@@ -66,18 +66,32 @@ struct stat_identity {
  */
 #define STAT_CTIME_ANY G_MININT64
 
-enum stat_kind { /* numbers are part of the format */
-    STAT_NONE = 0,
+enum stat_kind {   /* numbers are part of the format */
+    STAT_NONE = 0, /* in memory only: nothing is known */
     STAT_FILE = 1,
-    STAT_LINK = 2,
+    STAT_EXECUTABLE = 2, /* a file too */
+    STAT_LINK = 3,
+    STAT_DIRECTORY = 4,
+    STAT_OTHER = 5, /* no directory; more is not known */
 };
 
 struct stat_entry {
     const char *name;
     enum stat_kind kind;
-    struct stat_identity identity;
-    const guint8 *hash; /* files: DIGEST_HASH_SIZE bytes; the size is the identity's */
-    const char *target; /* links */
+    struct stat_identity identity; /* files and links; directories: only the size, of the message */
+    const guint8 *hash;            /* files, directories: DIGEST_HASH_SIZE bytes */
+    const char *target;            /* links */
+};
+
+/* What a record says of the directory itself. */
+struct stat_header {
+    bool listed;     /* the entries are all there is, as long as the times are these */
+    bool digested;   /* the tree of exactly these entries has `digest` */
+    guint64 boot;    /* identifies the run of the kernel that wrote the record */
+    gint64 recorded; /* when */
+    gint64 mtime, ctime;
+    struct digest digest;
+    guint32 count; /* of entries */
 };
 
 void stat_identify(const struct stat *status, struct stat_identity *out);
@@ -87,6 +101,7 @@ bool stat_matches(const struct stat_identity *known, const struct stat_identity 
 struct stat_clock {
     gint64 slack;    /* ns: changes of one file that are further apart have different times */
     bool multigrain; /* each change after somebody asked has a time of its own, if the kernel can */
+    bool listings;   /* a directory's times change with its names */
 };
 struct stat_clock stat_clock(int descriptor);
 gint64 stat_now(void); /* on the clock that times come from */
@@ -98,17 +113,26 @@ gint64 stat_now(void); /* on the clock that times come from */
 bool stat_is_racy(const struct stat_identity *identity, gint64 began,
                   const struct stat_clock *clock);
 
-/* Entries go in by ascending name; the first call makes the array. */
-GByteArray *stat_record_new(void);
+/*
+ * After power loss a young file may have its times and not its bytes. So what was young when it was
+ * recorded is believed only by the run of the kernel that recorded it.
+ */
+bool stat_is_settled(const struct stat_identity *identity, const struct stat_header *header);
+guint64 stat_boot(void);
+
+/* `header->count` entries follow by ascending name. */
+GByteArray *stat_record_new(const struct stat_header *header);
 void stat_record_add(GByteArray *record, const struct stat_entry *entry);
 
 /* Borrows the bytes, and so do the entries. Stops for good at what is malformed. */
 struct stat_reader {
     const guint8 *at, *end;
+    struct stat_header header;
+    guint32 left; /* entries that have not been read */
     const char *last;
     bool failed;
 };
-void stat_reader_init(struct stat_reader *reader, const void *data, size_t size);
+void stat_reader_init(struct stat_reader *reader, GBytes *record);
 bool stat_reader_next(struct stat_reader *reader, struct stat_entry *out);
 
 /* The record of a directory, or NULL; and one to be flushed (takes `record`). */

@@ -6,7 +6,7 @@
  * file only once fstat says so of what was opened. Its identity is taken from the open file before
  * and after its bytes; the two must agree.
  */
-#include "store/capture-read.h"
+#include "store/capture-walk.h"
 
 #include "base/fd.h"
 #include "base/path.h"
@@ -125,18 +125,18 @@ static enum outcome leave_out(struct reading *reading, struct entry *entry, cons
                : OUTCOME_FAILED;
 }
 
-/* What the record shall say from now on: this, or nothing while the file is too young. */
+/* What the record shall say from now on: this, or nothing while the entry is too young. */
 static void learn(struct reading *reading, struct entry *entry, const struct stat *status,
-                  gint64 began)
+                  enum stat_kind kind, gint64 began)
 {
     struct stat_entry fresh = {
         .name = entry->tree.name,
-        .kind = entry->tree.kind == TREE_FILE ? STAT_FILE : STAT_LINK,
+        .kind = kind,
         .hash = entry->tree.digest.hash,
         .target = entry->tree.target,
     };
     stat_identify(status, &fresh.identity);
-    if (entry->known.kind == STAT_FILE && fresh.kind == STAT_FILE &&
+    if (entry->known.kind == kind && kind != STAT_LINK &&
         stat_matches(&entry->known.identity, &fresh.identity) &&
         memcmp(entry->known.hash, fresh.hash, DIGEST_HASH_SIZE) == 0)
         return; /* read for its bytes: the store had lost them */
@@ -148,10 +148,24 @@ static void learn(struct reading *reading, struct entry *entry, const struct sta
     g_atomic_int_set(&reading->node->learned, 1);
 }
 
+static bool is_known(const struct reading *reading, const struct entry *entry,
+                     const struct stat *status, enum stat_kind kind)
+{
+    struct stat_identity identity;
+    stat_identify(status, &identity);
+    return entry->known.kind == kind && status->st_dev == reading->node->device &&
+           stat_matches(&entry->known.identity, &identity);
+}
+
+static enum stat_kind file_kind(const struct stat *status)
+{
+    return (status->st_mode & S_IXUSR) != 0 ? STAT_EXECUTABLE : STAT_FILE;
+}
+
 static void finish_file(struct reading *reading, struct entry *entry, const struct stat *status)
 {
     entry->tree.kind = TREE_FILE;
-    entry->tree.executable = (status->st_mode & S_IXUSR) != 0;
+    entry->tree.executable = file_kind(status) == STAT_EXECUTABLE;
     entry->state = ENTRY_DONE;
     reading->tally->files++;
     reading->tally->newest = MAX(reading->tally->newest, fd_nanoseconds(status->st_mtim));
@@ -178,7 +192,7 @@ static enum outcome read_file(struct reading *reading, struct entry *entry, GErr
     if (!stat_matches(&first, &last))
         return OUTCOME_CHANGED;
     finish_file(reading, entry, &after);
-    learn(reading, entry, &after, began);
+    learn(reading, entry, &after, file_kind(&after), began);
     reading->tally->files_hashed++;
     reading->tally->bytes_hashed += (guint64)after.st_size;
     crew_consider(reading->crew);
@@ -189,12 +203,9 @@ static enum outcome take_file(struct reading *reading, struct entry *entry,
                               const struct stat *status, GError **error)
 {
     const struct store_batch *batch = reading->walk->request->batch;
-    struct stat_identity identity;
-    stat_identify(status, &identity);
-    if (entry->known.kind == STAT_FILE && status->st_dev == reading->node->device &&
-        stat_matches(&entry->known.identity, &identity)) {
+    if (is_known(reading, entry, status, file_kind(status))) {
         memcpy(entry->tree.digest.hash, entry->known.hash, DIGEST_HASH_SIZE);
-        entry->tree.digest.size = identity.size;
+        entry->tree.digest.size = status->st_size;
         if (batch == NULL || store_has(reading->walk->store, &entry->tree.digest)) {
             finish_file(reading, entry, status);
             return OUTCOME_DONE;
@@ -227,18 +238,15 @@ static enum outcome read_link(struct reading *reading, struct entry *entry, stru
     target[length] = '\0';
     entry->tree.target = g_realloc(target, (gsize)length + 1);
     entry->owns_target = true;
-    learn(reading, entry, status, began);
+    learn(reading, entry, status, STAT_LINK, began);
     return OUTCOME_DONE;
 }
 
 static enum outcome take_link(struct reading *reading, struct entry *entry, struct stat *status,
                               GError **error)
 {
-    struct stat_identity identity;
-    stat_identify(status, &identity);
     entry->tree.kind = TREE_SYMLINK;
-    if (entry->known.kind == STAT_LINK && status->st_dev == reading->node->device &&
-        stat_matches(&entry->known.identity, &identity)) {
+    if (is_known(reading, entry, status, STAT_LINK)) {
         entry->tree.target = entry->known.target;
     } else {
         enum outcome outcome = read_link(reading, entry, status, error);
@@ -273,7 +281,7 @@ static enum outcome try_entry(struct reading *reading, struct entry *entry, GErr
     struct stat status;
     if (fstatat(reading->directory, entry->tree.name, &status, AT_SYMLINK_NOFOLLOW) < 0)
         return refuse(reading, entry, error);
-    if (!g_utf8_validate(entry->tree.name, -1, NULL))
+    if (entry->known.kind == STAT_NONE && !g_utf8_validate(entry->tree.name, -1, NULL))
         return leave_out(reading, entry, "has a name that is not UTF-8", error);
     if (S_ISREG(status.st_mode))
         return take_file(reading, entry, &status, error);
@@ -313,18 +321,16 @@ bool capture_entry(struct reading *reading, struct entry *entry, GError **error)
 /* Its record stands under its own inode, which no directory has, and holds one entry of no name. */
 static bool recall(struct stat_cache *cache, const struct stat *status, struct digest *out)
 {
-    g_autoptr(GBytes) record = stat_cache_get(cache, status->st_dev, status->st_ino);
-    if (record == NULL)
-        return false;
     struct stat_reader reader;
     struct stat_entry known;
     struct stat_identity identity;
-    size_t size;
-    const void *data = g_bytes_get_data(record, &size);
-    stat_reader_init(&reader, data, size);
+    g_autoptr(GBytes) record = stat_cache_get(cache, status->st_dev, status->st_ino);
+    if (record == NULL)
+        return false;
+    stat_reader_init(&reader, record);
     stat_identify(status, &identity);
     if (!stat_reader_next(&reader, &known) || *known.name != '\0' || known.kind != STAT_FILE ||
-        !stat_matches(&known.identity, &identity))
+        !stat_matches(&known.identity, &identity) || !stat_is_settled(&identity, &reader.header))
         return false;
     memcpy(out->hash, known.hash, DIGEST_HASH_SIZE);
     out->size = identity.size;
@@ -334,11 +340,12 @@ static bool recall(struct stat_cache *cache, const struct stat *status, struct d
 static void remember(struct stat_cache *cache, const struct stat *status, gint64 began,
                      const struct stat_clock *clock, const struct digest *digest)
 {
+    const struct stat_header header = { .boot = stat_boot(), .recorded = stat_now(), .count = 1 };
     struct stat_entry fresh = { .name = "", .kind = STAT_FILE, .hash = digest->hash };
     stat_identify(status, &fresh.identity);
     if (stat_is_racy(&fresh.identity, began, clock))
         return;
-    GByteArray *record = stat_record_new();
+    GByteArray *record = stat_record_new(&header);
     stat_record_add(record, &fresh);
     stat_cache_put(cache, status->st_dev, status->st_ino, record);
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The walk: lists directories, matches them against the stat cache, hands on what must be read, and
- * makes trees from below.
+ * The walk: which thread looks at what, and how trees and records are made from below.
  *
  * The work of a crew. An item is a *part* of a directory: to list it, or, where that found too much
  * for one thread, some of its entries. Each opens the directory anew by its path, so that no more
@@ -11,18 +10,15 @@
  * Who may touch a node: the thread that lists it, alone; then each part its own entries, and each
  * child's last thread the one entry of the child; then the last of all these, alone (`pending`).
  */
-#include "store/capture-read.h"
+#include "store/capture-walk.h"
 
 #include "base/fault.h"
 #include "base/fd.h"
 #include "base/path.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Entries that one part looks at: some 0.3 ms if all are in the cache. */
 #define PART_ENTRIES 512
@@ -33,11 +29,6 @@ struct part {
     struct node *node;
     guint from, to;
     bool list, deferred;
-};
-
-struct listed {
-    const char *name;
-    guint8 type; /* DT_* */
 };
 
 /* Under the lock: add up, and say how far we are. */
@@ -61,7 +52,7 @@ static void account(struct walk *walk, const struct capture *tally)
 
 /* --- parts and nodes -------------------------------------------------------------------------- */
 
-static void push_part(struct walk *walk, struct crew *crew, const struct part *part)
+static void push_part(struct crew *crew, const struct part *part)
 {
     struct part *made = g_new(struct part, 1);
     *made = *part;
@@ -69,12 +60,13 @@ static void push_part(struct walk *walk, struct crew *crew, const struct part *p
     crew_push(crew, &made->item);
 }
 
-static struct node *add_node(struct walk *walk, struct node *parent, guint index, const char *path)
+static struct node *add_node(struct walk *walk, struct node *parent, guint index)
 {
     struct node *node = g_new0(struct node, 1);
     node->parent = parent;
     node->index = index;
-    node->path = g_strdup(path);
+    node->path =
+        parent == NULL ? g_strdup("") : path_join(parent->path, parent->entries[index].tree.name);
     pthread_mutex_lock(&walk->lock);
     node->next = walk->nodes;
     walk->nodes = node;
@@ -123,139 +115,54 @@ bool walk_unsupported(struct walk *walk, const struct node *node, const char *na
     return true;
 }
 
-/* --- listing ---------------------------------------------------------------------------------- */
-
-static bool fail_to_list(struct walk *walk, const struct node *node, GError **error)
-{
-    int number = errno;
-    g_autofree char *path = capture_quote(walk->request->name, node->path, "");
-    return fault_errno(error, number, "cannot list %s", path);
-}
-
-/* The names stay where the kernel put them, in a copy of the block that has the right size. */
-static bool read_names(struct walk *walk, struct node *node, int directory, guint8 *block,
-                       GArray *out, GError **error)
-{
-    for (;;) {
-        ssize_t size = getdents64(directory, block, SCRATCH_SIZE);
-        if (size < 0 && (errno != ENOENT || node->parent == NULL))
-            return fail_to_list(walk, node, error);
-        node->gone = size < 0; /* removed since it was opened */
-        if (size <= 0)
-            return true;
-        guint8 *kept = g_memdup2(block, (gsize)size);
-        node->names = g_slist_prepend(node->names, kept);
-        for (ssize_t at = 0; at < size;) {
-            const struct dirent64 *entry = (const struct dirent64 *)(kept + at);
-            at += entry->d_reclen;
-            if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-                continue;
-            struct listed listed = { .name = entry->d_name, .type = entry->d_type };
-            g_array_append_val(out, listed);
-        }
-    }
-}
-
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(((const struct listed *)a)->name, ((const struct listed *)b)->name);
-}
-
-/* Some file systems do not say in the listing what an entry is. */
-static guint8 find_type(int directory, const struct listed *listed)
-{
-    struct stat status;
-    if (listed->type != DT_UNKNOWN ||
-        fstatat(directory, listed->name, &status, AT_SYMLINK_NOFOLLOW) < 0)
-        return listed->type;
-    return (guint8)IFTODT(status.st_mode);
-}
-
-/* Give each entry what the cache knows of it: two sorted lists, walked once. */
-static void merge_record(struct walk *walk, struct node *node)
-{
-    if (walk->request->cache == NULL)
-        return;
-    node->record = stat_cache_get(walk->request->cache, node->device, node->inode);
-    if (node->record == NULL)
-        return;
-    struct stat_reader reader;
-    struct stat_entry known;
-    size_t size;
-    const void *data = g_bytes_get_data(node->record, &size);
-    stat_reader_init(&reader, data, size);
-    guint i = 0;
-    while (i < node->count && stat_reader_next(&reader, &known)) {
-        while (i < node->count && strcmp(node->entries[i].tree.name, known.name) < 0)
-            i++;
-        if (i < node->count && strcmp(node->entries[i].tree.name, known.name) == 0)
-            node->entries[i].known = known;
-    }
-}
-
-static void add_directory(struct walk *walk, struct crew *crew, struct node *node, guint index,
-                          const char *path, bool selected)
-{
-    struct entry *entry = &node->entries[index];
-    entry->tree.kind = TREE_DIRECTORY;
-    struct node *child = add_node(walk, node, index, path);
-    child->selected = selected;
-    g_atomic_int_inc(&node->pending);
-    push_part(walk, crew, &(struct part){ .node = child, .list = true });
-}
-
-/* Decide for each entry: a file or the like that is wanted, a directory to walk, or neither. */
-static void select_entries(struct walk *walk, struct crew *crew, struct node *node, int directory,
-                           const struct listed *listed)
-{
-    const struct glob *select = walk->request->select;
-    g_autoptr(GString) path = g_string_new(node->path);
-    if (path->len > 0)
-        g_string_append_c(path, '/');
-    gsize length = path->len;
-    for (guint i = 0; i < node->count; i++) {
-        struct entry *entry = &node->entries[i];
-        bool is_directory = find_type(directory, &listed[i]) == DT_DIR;
-        if (select == NULL && !is_directory) {
-            entry->state = ENTRY_WANTED;
-            continue;
-        }
-        g_string_truncate(path, length);
-        g_string_append(path, entry->tree.name);
-        bool selected = select == NULL || glob_match(select, path->str, is_directory);
-        if (!is_directory)
-            entry->state = selected ? ENTRY_WANTED : ENTRY_LEFT_OUT;
-        else if (selected || glob_may_match_below(select, path->str))
-            add_directory(walk, crew, node, i, path->str, selected);
-    }
-}
-
-static bool list_directory(struct walk *walk, struct crew *crew, struct node *node, int directory,
-                           struct scratch *scratch, GError **error)
-{
-    g_autoptr(GArray) listed = g_array_new(FALSE, FALSE, sizeof(struct listed));
-    if (!read_names(walk, node, directory, scratch->bytes, listed, error))
-        return false;
-    if (listed->len > 0)
-        qsort(listed->data, listed->len, sizeof(struct listed), compare_names);
-    node->entries = g_new0(struct entry, listed->len);
-    node->count = listed->len;
-    for (guint i = 0; i < node->count; i++)
-        node->entries[i].tree.name = g_array_index(listed, struct listed, i).name;
-    merge_record(walk, node);
-    select_entries(walk, crew, node, directory, (const struct listed *)(void *)listed->data);
-    return true;
-}
-
 /* --- from entries to trees -------------------------------------------------------------------- */
 
-static void record_node(struct walk *walk, const struct node *node)
+/*
+ * Is every entry in the tree, and are all of them what the record says? Then so is the digest. What
+ * is known of the entries becomes what the next record shall say; *complete: of all of them.
+ */
+static bool compare_to_record(struct node *node, bool *complete)
 {
-    GByteArray *record = stat_record_new();
-    for (guint i = 0; i < node->count; i++)
-        if (node->entries[i].known.kind != STAT_NONE)
-            stat_record_add(record, &node->entries[i].known);
-    stat_cache_put(walk->request->cache, node->device, node->inode, record);
+    bool same = node->header.digested && node->header.count == node->count && node->learned == 0;
+    *complete = true;
+    for (guint i = 0; i < node->count; i++) {
+        struct entry *entry = &node->entries[i];
+        struct stat_entry *known = &entry->known;
+        if (entry->tree.directory != NULL) {
+            const struct digest *digest = tree_digest(entry->tree.directory);
+            same = same && known->kind == STAT_DIRECTORY && known->identity.size == digest->size &&
+                   memcmp(known->hash, digest->hash, DIGEST_HASH_SIZE) == 0;
+            *known = (struct stat_entry){ .name = entry->tree.name,
+                                          .kind = STAT_DIRECTORY,
+                                          .identity.size = digest->size,
+                                          .hash = digest->hash };
+        } else if (entry->state != ENTRY_DONE || known->kind == STAT_NONE) {
+            *complete = false;
+        }
+    }
+    return same && *complete;
+}
+
+static void record_node(struct walk *walk, const struct node *node, bool complete)
+{
+    struct stat_header header = {
+        .listed = node->listable,
+        .digested = complete,
+        .boot = stat_boot(),
+        .recorded = stat_now(),
+        .mtime = node->identity.mtime,
+        .ctime = node->identity.ctime,
+        .count = node->count,
+    };
+    if (complete)
+        header.digest = *tree_digest(node->tree);
+    GByteArray *record = stat_record_new(&header);
+    for (guint i = 0; i < node->count; i++) {
+        const struct stat_entry other = { .name = node->entries[i].tree.name, .kind = STAT_OTHER };
+        const struct stat_entry *known = &node->entries[i].known;
+        stat_record_add(record, known->kind == STAT_NONE ? &other : known);
+    }
+    stat_cache_put(walk->request->cache, node->device, node->identity.inode, record);
 }
 
 static bool make_tree(struct walk *walk, struct node *node, GError **error)
@@ -265,21 +172,26 @@ static bool make_tree(struct walk *walk, struct node *node, GError **error)
     for (guint i = 0; i < node->count; i++)
         if (node->entries[i].state == ENTRY_DONE || node->entries[i].tree.directory != NULL)
             entries[count++] = node->entries[i].tree;
-    if (node->learned)
-        record_node(walk, node);
-    node->tree = tree_new(entries, count, error);
-    if (node->tree != NULL)
-        return true;
-    g_autofree char *path = capture_quote(walk->request->name, node->path, "");
-    g_prefix_error(error, "%s: ", path);
-    return false;
+    bool complete;
+    bool same = compare_to_record(node, &complete);
+    node->tree = same ? tree_new_known(entries, count, &node->header.digest, error)
+                      : tree_new(entries, count, error);
+    if (node->tree == NULL) {
+        g_autofree char *path = capture_quote(walk->request->name, node->path, "");
+        g_prefix_error(error, "%s: ", path);
+        return false;
+    }
+    if (walk->request->cache != NULL &&
+        (node->learned != 0 || (complete && !same) || (node->listable && !node->from_record)))
+        record_node(walk, node, complete);
+    return true;
 }
 
 /* A directory is complete: put it into the one above, unless nothing of it is wanted. */
 static bool attach(struct walk *walk, struct node *node, GError **error)
 {
     struct entry *entry = &node->parent->entries[node->index];
-    if (node->gone || (tree_size(node->tree) == 0 && !node->selected))
+    if (node->gone || (tree_size(node->tree) == 0 && !entry->selected))
         return true;
     if (!path_is_name(entry->tree.name))
         return walk_unsupported(walk, node->parent, entry->tree.name, error, FAULT_UNSUPPORTED,
@@ -323,23 +235,46 @@ static bool fail_to_open(struct walk *walk, const struct part *part, GError **er
     return fault_errno(error, number, "cannot open the directory %s", path);
 }
 
-/* Is what was opened the directory that was listed? */
-static bool identify(struct walk *walk, const struct part *part, int directory, GError **error)
+/* To list it: take down what it is. Later parts: is what was opened the same? */
+static bool identify(struct walk *walk, const struct part *part, int directory, gint64 began,
+                     GError **error)
 {
     struct node *node = part->node;
     struct stat status;
-    if (fstat(directory, &status) < 0)
-        return fail_to_list(walk, node, error);
+    g_autofree char *path = NULL;
+    if (fstat(directory, &status) < 0) {
+        path = capture_quote(walk->request->name, node->path, "");
+        return fault_errno(error, errno, "cannot look at %s", path);
+    }
     if (part->list) {
         node->device = status.st_dev;
-        node->inode = status.st_ino;
+        stat_identify(&status, &node->identity);
         node->clock = status.st_dev == walk->device ? walk->clock : stat_clock(directory);
+        node->listable =
+            node->clock.listings && !stat_is_racy(&node->identity, began, &node->clock);
         return true;
     }
-    if (node->device == status.st_dev && node->inode == status.st_ino)
+    if (node->device == status.st_dev && node->identity.inode == status.st_ino)
         return true;
-    g_autofree char *path = capture_quote(walk->request->name, node->path, "");
+    path = capture_quote(walk->request->name, node->path, "");
     return fault_set(error, FAULT_CHANGED, "%s was replaced while it was captured", path);
+}
+
+/* The directories among the entries, and what is too much for this part. */
+static void share_entries(struct walk *walk, struct crew *crew, struct part *part)
+{
+    struct node *node = part->node;
+    for (guint i = 0; i < node->count; i++) {
+        if (node->entries[i].state != ENTRY_DESCEND)
+            continue;
+        struct node *child = add_node(walk, node, i);
+        g_atomic_int_inc(&node->pending);
+        push_part(crew, &(struct part){ .node = child, .list = true });
+    }
+    part->to = MIN(node->count, PART_ENTRIES);
+    for (guint i = PART_ENTRIES; i < node->count; i += PART_ENTRIES)
+        push_part(crew, &(struct part){
+                            .node = node, .from = i, .to = MIN(node->count, i + PART_ENTRIES) });
 }
 
 static bool do_entries(struct walk *walk, struct crew *crew, const struct part *part, int directory,
@@ -354,7 +289,7 @@ static bool do_entries(struct walk *walk, struct crew *crew, const struct part *
             continue;
         ok = capture_entry(&reading, &node->entries[i], error);
         if (ok && node->entries[i].state == ENTRY_WANTED)
-            push_part(walk, crew,
+            push_part(crew,
                       &(struct part){ .node = node, .from = i, .to = i + 1, .deferred = true });
     }
     account(walk, &tally);
@@ -365,20 +300,17 @@ static bool do_part(struct walk *walk, struct crew *crew, struct part *part,
                     struct scratch *scratch, GError **error)
 {
     struct node *node = part->node;
+    gint64 began = stat_now();
     autofd int directory =
         capture_open(walk->request->directory, node->path, O_RDONLY | O_DIRECTORY | O_NONBLOCK);
     if (directory < 0)
         return fail_to_open(walk, part, error);
-    if (!identify(walk, part, directory, error))
+    if (!identify(walk, part, directory, began, error))
         return false;
     if (part->list) {
-        if (!list_directory(walk, crew, node, directory, scratch, error))
+        if (!capture_list(walk, node, directory, scratch, error))
             return false;
-        part->to = MIN(node->count, PART_ENTRIES);
-        for (guint i = PART_ENTRIES; i < node->count; i += PART_ENTRIES)
-            push_part(walk, crew,
-                      &(struct part){
-                          .node = node, .from = i, .to = MIN(node->count, i + PART_ENTRIES) });
+        share_entries(walk, crew, part);
     }
     return do_entries(walk, crew, part, directory, scratch, error);
 }
@@ -419,7 +351,7 @@ bool store_capture(struct store *store, const struct capture_request *request, s
     pthread_mutex_init(&walk.lock, NULL);
     if (request->outputs)
         walk.sum.unsupported = g_ptr_array_new_with_free_func(g_free);
-    struct node *root = add_node(&walk, NULL, 0, "");
+    struct node *root = add_node(&walk, NULL, 0);
     struct part *first = g_new(struct part, 1);
     root->pending = 1;
     *first = (struct part){ .node = root, .list = true };

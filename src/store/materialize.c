@@ -392,24 +392,43 @@ static void work(struct crew *crew, struct crew_item *item, void *scratch, void 
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
+static struct stat_entry describe(const struct tree_entry *entry,
+                                  const struct stat_identity *written, bool believed)
+{
+    struct stat_entry out = { .name = entry->name, .kind = STAT_OTHER };
+    if (entry->kind == TREE_DIRECTORY) {
+        out.kind = STAT_DIRECTORY;
+        out.identity.size = entry->digest.size;
+        out.hash = entry->digest.hash;
+    } else if (believed) {
+        out.kind = entry->kind == TREE_SYMLINK ? STAT_LINK
+                   : entry->executable         ? STAT_EXECUTABLE
+                                               : STAT_FILE;
+        out.identity = *written;
+        out.hash = entry->digest.hash;
+        out.target = entry->target;
+    }
+    return out;
+}
+
 /* Others may write from now on: keep what a change of theirs cannot leave as it looks. */
 static void learn(const struct writing *writing, const struct place *place, gint64 now)
 {
-    GByteArray *record = stat_record_new();
     bool fine = writing->fine && place->device == writing->device;
+    const struct stat_header header = {
+        .digested = true, /* of all these entries, whether or not they can be believed now */
+        .boot = stat_boot(),
+        .recorded = now,
+        .digest = *tree_digest(place->tree),
+        .count = (guint32)tree_size(place->tree),
+    };
+    GByteArray *record = stat_record_new(&header);
     for (size_t i = 0; i < tree_size(place->tree); i++) {
-        const struct tree_entry *entry = tree_at(place->tree, i);
         const struct stat_identity *written = &place->written[i];
-        if (written->inode == 0 || (!fine && written->ctime != STAT_CTIME_ANY &&
-                                    stat_is_racy(written, now, &place->clock)))
-            continue;
-        stat_record_add(record, &(struct stat_entry){
-                                    .name = entry->name,
-                                    .kind = entry->kind == TREE_FILE ? STAT_FILE : STAT_LINK,
-                                    .identity = *written,
-                                    .hash = entry->digest.hash,
-                                    .target = entry->target,
-                                });
+        bool believed = written->inode != 0 && (fine || written->ctime == STAT_CTIME_ANY ||
+                                                !stat_is_racy(written, now, &place->clock));
+        const struct stat_entry entry = describe(tree_at(place->tree, i), written, believed);
+        stat_record_add(record, &entry);
     }
     stat_cache_put(writing->request->learn, place->device, place->inode, record);
 }

@@ -17,6 +17,7 @@
 #define MAGIC_EXFAT 0x2011bab0
 #define MAGIC_FUSE 0x65735546
 #define MAGIC_LUSTRE 0x0bd00bd0
+#define MAGIC_ZFS 0x2fc12fc1
 
 /* --- identities ------------------------------------------------------------------------------- */
 
@@ -79,11 +80,17 @@ struct stat_clock stat_clock(int descriptor)
     case MAGIC_LUSTRE:
         clock.slack = 60 * SECOND;
         break;
-    case EXT4_SUPER_MAGIC: /* Linux 6.13 and later */
+    case EXT4_SUPER_MAGIC:
     case XFS_SUPER_MAGIC:
     case BTRFS_SUPER_MAGIC:
     case TMPFS_MAGIC:
-        clock.multigrain = true;
+        clock.multigrain = true; /* Linux 6.13 and later */
+        clock.listings = true;
+        break;
+    case OVERLAYFS_SUPER_MAGIC:
+    case F2FS_SUPER_MAGIC:
+    case MAGIC_ZFS:
+        clock.listings = true;
         break;
     default:
         break;
@@ -91,13 +98,39 @@ struct stat_clock stat_clock(int descriptor)
     return clock;
 }
 
+/* --- power loss --------------------------------------------------------------------------------
+ */
+
+/* By then the kernel has long written a file back (vm.dirty_expire_centisecs is 30 s). */
+#define SETTLED (60 * SECOND)
+
+static guint64 boot;
+
+static void find_boot(void)
+{
+    g_autofree char *text = NULL;
+    if (g_file_get_contents("/proc/sys/kernel/random/boot_id", &text, NULL, NULL))
+        boot = g_ascii_strtoull(text, NULL, 16) << 32 | g_str_hash(text);
+}
+
+guint64 stat_boot(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, find_boot);
+    return boot;
+}
+
+bool stat_is_settled(const struct stat_identity *identity, const struct stat_header *header)
+{
+    return identity->ctime < header->recorded - SETTLED ||
+           (header->boot == stat_boot() && header->boot != 0);
+}
+
 /* --- records ---------------------------------------------------------------------------------- */
 
-GByteArray *stat_record_new(void)
-{
-    const guint8 version = RECORD_VERSION;
-    return g_byte_array_append(g_byte_array_new(), &version, 1);
-}
+#define FLAG_LISTED 1
+#define FLAG_DIGESTED 2
+#define HEADER_SIZE (2 + 4 * sizeof(guint64) + DIGEST_HASH_SIZE + sizeof(guint64) + sizeof(guint32))
 
 static void put_number(GByteArray *record, guint64 value)
 {
@@ -110,88 +143,133 @@ static void put_string(GByteArray *record, const char *text)
     g_byte_array_append(record, (const guint8 *)text, (guint)strlen(text) + 1);
 }
 
+GByteArray *stat_record_new(const struct stat_header *header)
+{
+    const guint8 start[] = { RECORD_VERSION, (guint8)((header->listed ? FLAG_LISTED : 0) |
+                                                      (header->digested ? FLAG_DIGESTED : 0)) };
+    const guint32 count = GUINT32_TO_LE(header->count);
+    GByteArray *record = g_byte_array_sized_new(HEADER_SIZE + header->count * 96);
+    g_byte_array_append(record, start, sizeof start);
+    put_number(record, header->boot);
+    put_number(record, (guint64)header->recorded);
+    put_number(record, (guint64)header->mtime);
+    put_number(record, (guint64)header->ctime);
+    g_byte_array_append(record, header->digest.hash, DIGEST_HASH_SIZE);
+    put_number(record, (guint64)header->digest.size);
+    return g_byte_array_append(record, (const guint8 *)&count, sizeof count);
+}
+
 void stat_record_add(GByteArray *record, const struct stat_entry *entry)
 {
     const guint8 kind = (guint8)entry->kind;
-    put_string(record, entry->name);
     g_byte_array_append(record, &kind, 1);
-    put_number(record, entry->identity.inode);
+    put_string(record, entry->name);
+    if (entry->kind == STAT_OTHER)
+        return;
+    if (entry->kind != STAT_DIRECTORY) {
+        put_number(record, entry->identity.inode);
+        put_number(record, (guint64)entry->identity.mtime);
+        put_number(record, (guint64)entry->identity.ctime);
+    }
     put_number(record, (guint64)entry->identity.size);
-    put_number(record, (guint64)entry->identity.mtime);
-    put_number(record, (guint64)entry->identity.ctime);
-    if (entry->kind == STAT_FILE)
-        g_byte_array_append(record, entry->hash, DIGEST_HASH_SIZE);
-    else
+    if (entry->kind == STAT_LINK)
         put_string(record, entry->target);
+    else
+        g_byte_array_append(record, entry->hash, DIGEST_HASH_SIZE);
 }
 
-void stat_reader_init(struct stat_reader *reader, const void *data, size_t size)
+static guint64 take_number(struct stat_reader *reader)
 {
-    *reader = (struct stat_reader){ .at = data };
-    if (size == 0 || *reader->at != RECORD_VERSION)
-        size = 0;
-    reader->end = size == 0 ? reader->at : reader->at + size;
-    reader->failed = size == 0;
-    reader->at += size != 0;
+    guint64 value = 0;
+    if ((size_t)(reader->end - reader->at) < sizeof value) {
+        reader->failed = true;
+        return 0;
+    }
+    memcpy(&value, reader->at, sizeof value);
+    reader->at += sizeof value;
+    return GUINT64_FROM_LE(value);
 }
 
-static bool take(struct stat_reader *reader, size_t size, const guint8 **out)
+static const guint8 *take_hash(struct stat_reader *reader)
 {
-    if ((size_t)(reader->end - reader->at) < size)
-        return false;
-    *out = reader->at;
-    reader->at += size;
-    return true;
+    const guint8 *hash = reader->at;
+    if (reader->end - reader->at < DIGEST_HASH_SIZE)
+        reader->failed = true;
+    else
+        reader->at += DIGEST_HASH_SIZE;
+    return hash;
 }
 
-static bool take_string(struct stat_reader *reader, const char **out)
+static const char *take_string(struct stat_reader *reader)
 {
-    const guint8 *end = reader->at == reader->end
-                            ? NULL
-                            : memchr(reader->at, '\0', (size_t)(reader->end - reader->at));
+    const char *text = (const char *)reader->at;
+    const guint8 *end =
+        reader->failed ? NULL : memchr(reader->at, '\0', (size_t)(reader->end - reader->at));
     if (end == NULL)
-        return false;
-    *out = (const char *)reader->at;
-    reader->at = end + 1;
-    return true;
+        reader->failed = true;
+    else
+        reader->at = end + 1;
+    return text;
 }
 
-static gint64 number_at(const guint8 *bytes)
+void stat_reader_init(struct stat_reader *reader, GBytes *record)
 {
-    guint64 value;
-    memcpy(&value, bytes, sizeof value);
-    return (gint64)GUINT64_FROM_LE(value);
+    gsize size;
+    *reader = (struct stat_reader){ .at = g_bytes_get_data(record, &size) };
+    reader->end = reader->at + size;
+    reader->failed = size < HEADER_SIZE || reader->at[0] != RECORD_VERSION ||
+                     reader->at[1] > (FLAG_LISTED | FLAG_DIGESTED);
+    if (reader->failed)
+        return;
+    struct stat_header *header = &reader->header;
+    header->listed = (reader->at[1] & FLAG_LISTED) != 0;
+    header->digested = (reader->at[1] & FLAG_DIGESTED) != 0;
+    reader->at += 2;
+    header->boot = take_number(reader);
+    header->recorded = (gint64)take_number(reader);
+    header->mtime = (gint64)take_number(reader);
+    header->ctime = (gint64)take_number(reader);
+    memcpy(header->digest.hash, take_hash(reader), DIGEST_HASH_SIZE);
+    header->digest.size = (gint64)take_number(reader);
+    memcpy(&header->count, reader->at, sizeof header->count);
+    header->count = GUINT32_FROM_LE(header->count);
+    reader->at += sizeof header->count;
+    reader->left = header->count;
+    /* An entry takes two bytes at least: a count that cannot be true must not cost memory. */
+    reader->failed = header->digest.size < 0 || header->count > size / 2 ||
+                     (header->count == 0 && reader->at != reader->end);
 }
 
-static bool read_entry(struct stat_reader *reader, struct stat_entry *out)
+static void take_entry(struct stat_reader *reader, struct stat_entry *out)
 {
-    const guint8 *fixed;
-    if (!take_string(reader, &out->name) || !take(reader, 1 + 4 * sizeof(guint64), &fixed))
-        return false;
-    if (reader->last != NULL && strcmp(reader->last, out->name) >= 0)
-        return false;
-    reader->last = out->name;
-    out->kind = (enum stat_kind)fixed[0];
-    out->identity = (struct stat_identity){
-        .inode = (guint64)number_at(fixed + 1),
-        .size = number_at(fixed + 9),
-        .mtime = number_at(fixed + 17),
-        .ctime = number_at(fixed + 25),
-    };
-    if (out->identity.size < 0)
-        return false;
-    out->hash = NULL;
-    out->target = NULL;
-    if (out->kind == STAT_FILE)
-        return take(reader, DIGEST_HASH_SIZE, &out->hash);
-    return out->kind == STAT_LINK && take_string(reader, &out->target);
+    *out = (struct stat_entry){ .kind = (enum stat_kind) * reader->at++ };
+    out->name = take_string(reader);
+    if (out->kind == STAT_FILE || out->kind == STAT_EXECUTABLE || out->kind == STAT_LINK) {
+        out->identity.inode = take_number(reader);
+        out->identity.mtime = (gint64)take_number(reader);
+        out->identity.ctime = (gint64)take_number(reader);
+    }
+    if (out->kind != STAT_OTHER)
+        out->identity.size = (gint64)take_number(reader);
+    if (out->kind == STAT_LINK)
+        out->target = take_string(reader);
+    else if (out->kind != STAT_OTHER)
+        out->hash = take_hash(reader);
 }
 
 bool stat_reader_next(struct stat_reader *reader, struct stat_entry *out)
 {
-    if (reader->failed || reader->at == reader->end)
+    if (reader->failed || reader->left == 0)
         return false;
-    reader->failed = !read_entry(reader, out);
+    reader->left--;
+    reader->failed = reader->at == reader->end;
+    if (!reader->failed)
+        take_entry(reader, out);
+    reader->failed = reader->failed || out->kind < STAT_FILE || out->kind > STAT_OTHER ||
+                     out->identity.size < 0 ||
+                     (reader->last != NULL && strcmp(reader->last, out->name) >= 0) ||
+                     (reader->left == 0 && reader->at != reader->end);
+    reader->last = out->name;
     return !reader->failed;
 }
 

@@ -4,30 +4,59 @@
 import hashlib
 import struct
 
-
-def entry(name, kind, inode, size, mtime, ctime, rest):
-    return name.encode() + b"\0" + bytes([kind]) + struct.pack("<QqqQ", inode, size, mtime, ctime) + rest
+LISTED, DIGESTED = 1, 2
 
 
-def file(name, content, inode, mtime, ctime):
-    ctime &= 2**64 - 1
-    return entry(name, 1, inode, len(content), mtime, ctime, hashlib.sha256(content).digest())
+def sha(content):
+    return hashlib.sha256(content).digest()
+
+
+def record(flags, boot, recorded, mtime, ctime, tree, *entries):
+    digest = sha(tree) + struct.pack("<q", len(tree)) if flags & DIGESTED else bytes(40)
+    start = bytes([1, flags]) + struct.pack("<Qqqq", boot, recorded, mtime, ctime)
+    return start + digest + struct.pack("<I", len(entries)) + b"".join(entries)
+
+
+def entry(kind, name):
+    return bytes([kind]) + name.encode() + b"\0"
+
+
+def identity(inode, mtime, ctime, size):
+    return struct.pack("<Qqqq", inode, mtime, ctime, size)
+
+
+def file(name, content, inode, mtime, ctime, executable=False):
+    start = entry(2 if executable else 1, name)
+    return start + identity(inode, mtime, ctime, len(content)) + sha(content)
 
 
 def link(name, target, inode, mtime, ctime):
-    return entry(name, 2, inode, len(target.encode()), mtime, ctime, target.encode() + b"\0")
+    target = target.encode()
+    return entry(3, name) + identity(inode, mtime, ctime, len(target)) + target + b"\0"
 
 
-VERSION = b"\1"
+def directory(name, message):
+    return entry(4, name) + struct.pack("<q", len(message)) + sha(message)
+
+
 RECORDS = {
-    "empty": VERSION,
-    "one": VERSION + file("a.c", b"int a;\n", 77, 1700000000123456789, 1700000001987654321),
-    "many": VERSION
-    + file(" space", b"", 2**63 + 5, 0, 1)
-    + link("l\nink", "../ziel ü", 4, -1, 2)
-    + file("object", b"x" * 70000, 9, 3, -(2**63))
-    + file("ünicode", b"y", 10, 4, 5),
-    "alone": VERSION + file("", b"content", 11, 6, 7),
+    "empty": record(LISTED | DIGESTED, 2**64 - 1, 3, -4, 5, b""),
+    "one": record(0, 1, 2, 3, 4, b"", file("a.c", b"int a;\n", 77, 1700000000123456789, 1700000001987654321)),
+    "many": record(
+        LISTED | DIGESTED,
+        0x0123456789ABCDEF,
+        1800000000000000001,
+        -1,
+        1700000000000000002,
+        b"tree",
+        file(" space", b"", 2**63 + 5, 0, 1),
+        directory("d", b"below"),
+        link("l\nink", "../ziel ü", 4, -1, 2),
+        file("object", b"x" * 70000, 9, 3, -(2**63), True),
+        entry(5, "other"),
+        file("ünicode", b"y", 10, 4, 5),
+    ),
+    "alone": record(0, 8, 9, 0, 0, b"", file("", b"content", 11, 6, 7)),
 }
-for name, record in RECORDS.items():
-    print(name, record.hex(), sep="\t")
+for name, value in RECORDS.items():
+    print(name, value.hex(), sep="\t")

@@ -523,6 +523,99 @@ static void unchanged_files_are_not_read(void)
     g_assert_false(stat_cache_dirty(scene.cache));
 }
 
+struct chance {
+    const struct scene *scene;
+    GRand *rand;
+};
+
+static char *random_path(struct chance *chance)
+{
+    const gint32 a = g_rand_int_range(chance->rand, 0, 3), b = g_rand_int_range(chance->rand, 0, 4);
+    return g_rand_boolean(chance->rand) ? g_strdup_printf("%d/%d", a, b)
+                                        : g_strdup_printf("%d/%d/x", a, b);
+}
+
+/* One step of an adversary who puts all times back. What cannot be done is not done. */
+static void mutate(struct chance *chance)
+{
+    const int directory = chance->scene->directory;
+    g_autofree char *path = random_path(chance);
+    g_autofree char *other = random_path(chance);
+    g_autofree char *parent = g_path_get_dirname(path);
+    struct stat above = { 0 }, before = { 0 };
+    fstatat(directory, parent, &above, AT_SYMLINK_NOFOLLOW);
+    bool there = fstatat(directory, path, &before, AT_SYMLINK_NOFOLLOW) == 0;
+    autofd int file = -1;
+    const char byte = (char)g_rand_int_range(chance->rand, 'a', 'z');
+    switch (g_rand_int_range(chance->rand, 0, 8)) {
+    case 0:
+    case 1:
+        mkdirat(directory, parent, 0755);
+        file = openat(directory, path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
+        if (file >= 0)
+            g_assert_cmpint(write(file, &byte, 1), ==, 1);
+        break;
+    case 2:
+        unlinkat(directory, path, 0);
+        break;
+    case 3:
+        unlinkat(directory, parent, AT_REMOVEDIR);
+        break;
+    case 4:
+        renameat(directory, path, directory, other);
+        break;
+    case 5:
+        linkat(directory, path, directory, other, 0);
+        break;
+    case 6:
+        symlinkat((const char[]){ byte, 0 }, directory, path);
+        break;
+    case 7:
+        if (there && S_ISREG(before.st_mode))
+            fchmodat(directory, path, before.st_mode ^ 0100, 0);
+        break;
+    }
+    fd_close(&file);
+    const struct timespec file_times[2] = { before.st_atim, before.st_mtim };
+    const struct timespec parent_times[2] = { above.st_atim, above.st_mtim };
+    if (there)
+        utimensat(directory, path, file_times, AT_SYMLINK_NOFOLLOW);
+    if (above.st_ino != 0)
+        utimensat(directory, parent, parent_times, AT_SYMLINK_NOFOLLOW);
+}
+
+/* Whatever happened, a capture through the cache is the capture without it. */
+static void the_cache_never_makes_a_difference(void)
+{
+    g_auto(scene) scene = { 0 };
+    g_autoptr(GError) error = NULL;
+    scene_init(&scene);
+    struct chance chance = { &scene, g_rand_new_with_seed(g_test_rand_int_range(0, G_MAXINT32)) };
+    g_autoptr(glob) glob = glob_new();
+    g_assert_true(glob_add(glob, "", "!/1/2", &error) && glob_add(glob, "", "!/2/*/x", &error));
+    for (const char *top = "0"; *top < '3'; top = *top == '0' ? "1" : *top == '1' ? "2" : "3")
+        scene_make_directory(&scene, top);
+    for (unsigned round = 0; round < 400; round++) {
+        for (gint32 steps = g_rand_int_range(chance.rand, 0, 4); steps > 0; steps--)
+            mutate(&chance);
+        if (round % 4 == 0)
+            scene_age(&scene); /* else all is too young to be remembered */
+        struct capture_request request = scene_request(&scene);
+        request.select = round % 3 == 0 ? glob : NULL;
+        g_autoptr(tree) cached = scene_try(&scene, &request, NULL, &error);
+        g_assert_no_error(error);
+        request.cache = NULL;
+        g_autoptr(tree) fresh = scene_try(&scene, &request, NULL, &error);
+        g_assert_no_error(error);
+        assert_same_tree(cached, fresh);
+        g_autoptr(GBytes) one = tree_encode(cached);
+        struct digest digest;
+        digest_of_bytes(one, &digest);
+        g_assert_true(digest_equal(&digest, tree_digest(cached)));
+    }
+    g_rand_free(chance.rand);
+}
+
 static void a_damaged_record_is_no_record(void)
 {
     g_auto(scene) scene = { 0 };
@@ -542,6 +635,90 @@ static void a_damaged_record_is_no_record(void)
         assert_same_tree(found, expected);
         g_assert_cmpuint(hashed, >, 0);
     }
+}
+
+/* The record of the scene's root. */
+static struct stat_header read_header(const struct scene *scene)
+{
+    struct stat status = scene_stat(scene, ".");
+    struct stat_reader reader;
+    g_autoptr(GBytes) record = stat_cache_get(scene->cache, status.st_dev, status.st_ino);
+    g_assert_nonnull(record);
+    stat_reader_init(&reader, record);
+    g_assert_false(reader.failed);
+    return reader.header;
+}
+
+static void a_directory_too_young_is_listed_again(void)
+{
+    g_auto(scene) scene = { 0 };
+    scene_init(&scene);
+    scene_write(&scene, "a", "1");
+    scene_age(&scene);
+    g_autoptr(tree) first = scene_capture(&scene, NULL);
+    g_assert_true(read_header(&scene).listed);
+    g_assert_true(read_header(&scene).digested);
+
+    const struct timespec future[2] = { { 4000000000, 0 }, { 4000000000, 0 } };
+    scene_write(&scene, "b", "2");
+    scene_age(&scene);
+    g_assert_cmpint(futimens(scene.directory, future), ==, 0);
+    g_autoptr(tree) second = scene_capture(&scene, NULL);
+    g_assert_false(read_header(&scene).listed);
+    g_assert_true(read_header(&scene).digested);
+}
+
+/* An object may gain links without notice, but never another mode. */
+static void the_executable_bit_is_always_the_present_one(void)
+{
+    g_auto(scene) scene = { 0 };
+    scene_init(&scene);
+    scene_write(&scene, "object", "1");
+    scene_age(&scene);
+    g_autoptr(tree) plain = scene_capture(&scene, NULL);
+    struct stat root = scene_stat(&scene, "."), status = scene_stat(&scene, "object");
+    struct stat_header header = read_header(&scene);
+    struct stat_entry entry = { .name = "object",
+                                .kind = STAT_FILE,
+                                .hash = tree_child(plain, "object")->digest.hash };
+    stat_identify(&status, &entry.identity);
+    entry.identity.ctime = STAT_CTIME_ANY;
+    GByteArray *record = stat_record_new(&header);
+    stat_record_add(record, &entry);
+    stat_cache_put(scene.cache, root.st_dev, root.st_ino, record);
+
+    guint64 hashed = 1;
+    g_assert_cmpint(linkat(scene.directory, "object", scene.directory, "link", 0), ==, 0);
+    g_assert_cmpint(unlinkat(scene.directory, "link", 0), ==, 0);
+    g_autoptr(tree) linked = scene_capture(&scene, &hashed);
+    g_assert_cmpuint(hashed, ==, 0);
+    assert_same_tree(linked, plain);
+    g_assert_cmpint(fchmodat(scene.directory, "object", 0755, 0), ==, 0);
+    g_autoptr(tree) executable = scene_capture(&scene, NULL);
+    g_assert_true(tree_child(executable, "object")->executable);
+    g_assert_false(digest_equal(tree_digest(executable), tree_digest(plain)));
+}
+
+/* A record of another run of the kernel, made just before the power went. */
+static void a_young_file_is_read_again_after_power_loss(void)
+{
+    g_auto(scene) scene = { 0 };
+    scene_init(&scene);
+    scene_write(&scene, "a", "1");
+    scene_age(&scene);
+    g_autoptr(tree) before = scene_capture(&scene, NULL);
+    struct stat status = scene_stat(&scene, ".");
+    g_autoptr(GBytes) record = stat_cache_get(scene.cache, status.st_dev, status.st_ino);
+    GByteArray *other = g_byte_array_new();
+    g_byte_array_append(other, g_bytes_get_data(record, NULL), (guint)g_bytes_get_size(record));
+    other->data[2] ^= 1; /* of the run's number */
+    stat_cache_put(scene.cache, status.st_dev, status.st_ino, other);
+    guint64 hashed = 0;
+    g_autoptr(tree) after = scene_capture(&scene, &hashed);
+    assert_same_tree(after, before);
+    g_assert_cmpuint(hashed, ==, 1);
+    g_autoptr(tree) again = scene_capture(&scene, &hashed);
+    g_assert_cmpuint(hashed, ==, 0);
 }
 
 /* --- under way ---------------------------------------------------------------------------------
@@ -798,7 +975,12 @@ int main(int argc, char **argv)
     ADD("a-file-with-a-time-in-the-future-is-never-trusted",
         a_file_with_a_time_in_the_future_is_never_trusted);
     ADD("unchanged-files-are-not-read", unchanged_files_are_not_read);
+    ADD("the-cache-never-makes-a-difference", the_cache_never_makes_a_difference);
     ADD("a-damaged-record-is-no-record", a_damaged_record_is_no_record);
+    ADD("a-directory-too-young-is-listed-again", a_directory_too_young_is_listed_again);
+    ADD("the-executable-bit-is-always-the-present-one",
+        the_executable_bit_is_always_the_present_one);
+    ADD("a-young-file-is-read-again-after-power-loss", a_young_file_is_read_again_after_power_loss);
     ADD("a-file-that-never-rests-is-an-error", a_file_that_never_rests_is_an_error);
     ADD("nothing-wrong-is-remembered", nothing_wrong_is_remembered);
     ADD("what-vanishes-meanwhile-was-never-there", what_vanishes_meanwhile_was_never_there);

@@ -25,13 +25,18 @@ static GByteArray *golden(const char *name)
     g_error("no golden record is called %s", name);
 }
 
+static GBytes *golden_bytes(const char *name)
+{
+    return g_byte_array_free_to_bytes(golden(name));
+}
+
 static void add_file(GByteArray *record, const char *name, const char *content, guint64 inode,
-                     gint64 mtime, gint64 ctime)
+                     gint64 mtime, gint64 ctime, enum stat_kind kind)
 {
     struct digest digest;
     digest_of(content, strlen(content), &digest);
     stat_record_add(record, &(struct stat_entry){ .name = name,
-                                                  .kind = STAT_FILE,
+                                                  .kind = kind,
                                                   .identity = { inode, digest.size, mtime, ctime },
                                                   .hash = digest.hash });
 }
@@ -39,42 +44,60 @@ static void add_file(GByteArray *record, const char *name, const char *content, 
 static void assert_golden(const char *name, GByteArray *record)
 {
     g_autoptr(GByteArray) expected = golden(name);
+    g_test_message("%s", name);
     g_assert_cmpmem(record->data, record->len, expected->data, expected->len);
     g_byte_array_unref(record);
 }
 
 static void records_are_byte_for_byte_the_golden_ones(void)
 {
-    assert_golden("empty", stat_record_new());
+    struct stat_header header = { true, true, G_MAXUINT64, 3, -4, 5, *digest_empty(), 0 };
+    assert_golden("empty", stat_record_new(&header));
 
-    GByteArray *one = stat_record_new();
-    add_file(one, "a.c", "int a;\n", 77, 1700000000123456789, 1700000001987654321);
+    header = (struct stat_header){ .boot = 1, .recorded = 2, .mtime = 3, .ctime = 4, .count = 1 };
+    GByteArray *one = stat_record_new(&header);
+    add_file(one, "a.c", "int a;\n", 77, 1700000000123456789, 1700000001987654321, STAT_FILE);
     assert_golden("one", one);
 
-    GByteArray *many = stat_record_new();
+    header = (struct stat_header){ .listed = true,
+                                   .digested = true,
+                                   .boot = 0x0123456789abcdef,
+                                   .recorded = 1800000000000000001,
+                                   .mtime = -1,
+                                   .ctime = 1700000000000000002,
+                                   .count = 6 };
+    digest_of("tree", 4, &header.digest);
+    GByteArray *many = stat_record_new(&header);
     g_autofree char *object = g_strnfill(70000, 'x');
-    add_file(many, " space", "", G_GUINT64_CONSTANT(0x8000000000000005), 0, 1);
+    struct digest below;
+    digest_of("below", 5, &below);
+    add_file(many, " space", "", G_GUINT64_CONSTANT(0x8000000000000005), 0, 1, STAT_FILE);
+    stat_record_add(
+        many, &(struct stat_entry){
+                  .name = "d", .kind = STAT_DIRECTORY, .identity.size = 5, .hash = below.hash });
     stat_record_add(many, &(struct stat_entry){ .name = "l\nink",
                                                 .kind = STAT_LINK,
                                                 .identity = { 4, 10, -1, 2 },
                                                 .target = "../ziel ü" });
-    add_file(many, "object", object, 9, 3, STAT_CTIME_ANY);
-    add_file(many, "ünicode", "y", 10, 4, 5);
+    add_file(many, "object", object, 9, 3, STAT_CTIME_ANY, STAT_EXECUTABLE);
+    stat_record_add(many, &(struct stat_entry){ .name = "other", .kind = STAT_OTHER });
+    add_file(many, "ünicode", "y", 10, 4, 5, STAT_FILE);
     assert_golden("many", many);
 
-    GByteArray *alone = stat_record_new();
-    add_file(alone, "", "content", 11, 6, 7);
+    header = (struct stat_header){ .boot = 8, .recorded = 9, .count = 1 };
+    GByteArray *alone = stat_record_new(&header);
+    add_file(alone, "", "content", 11, 6, 7, STAT_FILE);
     assert_golden("alone", alone);
 }
 
-static guint count_entries(const void *data, size_t size, bool *failed)
+static guint count_entries(const guint8 *data, gsize size, bool *failed)
 {
     /* An exact copy lets the sanitizers see a read past the end. */
-    g_autofree guint8 *copy = g_memdup2(data, size);
+    g_autoptr(GBytes) copy = g_bytes_new(data, size);
     struct stat_reader reader;
     struct stat_entry entry;
     guint count = 0;
-    stat_reader_init(&reader, copy, size);
+    stat_reader_init(&reader, copy);
     while (stat_reader_next(&reader, &entry))
         count++;
     g_assert_false(stat_reader_next(&reader, &entry));
@@ -84,54 +107,94 @@ static guint count_entries(const void *data, size_t size, bool *failed)
 
 static void a_record_reads_back_as_written(void)
 {
-    g_autoptr(GByteArray) record = golden("many");
+    g_autoptr(GBytes) record = golden_bytes("many");
     struct stat_reader reader;
     struct stat_entry entry;
-    stat_reader_init(&reader, record->data, record->len);
-    g_autoptr(GByteArray) again = stat_record_new();
+    stat_reader_init(&reader, record);
+    g_autoptr(GByteArray) again = stat_record_new(&reader.header);
     while (stat_reader_next(&reader, &entry))
         stat_record_add(again, &entry);
     g_assert_false(reader.failed);
-    g_assert_cmpmem(again->data, again->len, record->data, record->len);
+    gsize size;
+    const void *data = g_bytes_get_data(record, &size);
+    g_assert_cmpmem(again->data, again->len, data, (int)size);
 }
 
-static void a_record_cut_anywhere_yields_only_whole_entries(void)
+static void a_record_cut_anywhere_is_malformed(void)
 {
-    g_autoptr(GByteArray) record = golden("many");
-    guint last = 0;
-    for (guint size = 0; size < record->len; size++) {
+    const char *const names[] = { "empty", "one", "many" };
+    const guint counts[] = { 0, 1, 6 };
+    for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autoptr(GByteArray) record = golden(names[i]);
+        guint last = 0;
         bool failed;
-        guint count = count_entries(record->data, size, &failed);
-        g_assert_cmpuint(count, >=, last);
-        g_assert_cmpuint(count, <, 4);
-        last = count;
+        for (guint size = 0; size < record->len; size++) {
+            guint count = count_entries(record->data, size, &failed);
+            g_assert_true(failed);
+            g_assert_cmpuint(count, >=, last);
+            last = count;
+        }
+        g_assert_cmpuint(count_entries(record->data, record->len, &failed), ==, counts[i]);
+        g_assert_false(failed);
+        const guint8 more = 5;
+        g_byte_array_append(record, &more, 1);
+        count_entries(record->data, record->len, &failed);
+        g_assert_true(failed);
     }
-    g_assert_cmpuint(last, ==, 3);
+}
+
+static void assert_malformed(GByteArray *record)
+{
+    bool failed;
+    count_entries(record->data, record->len, &failed);
+    g_assert_true(failed);
+    g_byte_array_unref(record);
+}
+
+static GByteArray *spoil(const char *name, guint at, guint8 byte)
+{
+    GByteArray *record = golden(name);
+    g_assert_cmpuint(record->data[at], !=, byte);
+    record->data[at] = byte;
+    return record;
 }
 
 static void a_record_that_makes_no_sense_is_malformed(void)
 {
-    bool failed;
-    g_autoptr(GByteArray) other = golden("one");
-    other->data[0]++; /* another version */
-    g_assert_cmpuint(count_entries(other->data, other->len, &failed), ==, 0);
-    g_assert_true(failed);
+    const guint header = 78;
+    assert_malformed(spoil("one", 0, 2));                  /* another version */
+    assert_malformed(spoil("one", 1, 4));                  /* a flag of the future */
+    assert_malformed(spoil("one", header - 4, 2));         /* more entries than there are */
+    assert_malformed(spoil("one", header - 4, 0));         /* fewer */
+    assert_malformed(spoil("one", header - 1, 0x80));      /* two thousand million */
+    assert_malformed(spoil("one", header - 5, 0x80));      /* the tree's size is negative */
+    assert_malformed(spoil("one", header, 0));             /* no kind */
+    assert_malformed(spoil("one", header, 6));             /* a kind of the future */
+    assert_malformed(spoil("one", header + 5 + 31, 0x80)); /* the file's size is negative */
 
-    g_autoptr(GByteArray) kind = golden("one");
-    kind->data[5] = 3;
-    g_assert_cmpuint(count_entries(kind->data, kind->len, &failed), ==, 0);
-    g_assert_true(failed);
+    struct stat_header twice = { .count = 2 };
+    GByteArray *record = stat_record_new(&twice);
+    add_file(record, "b", "", 1, 1, 1, STAT_FILE);
+    add_file(record, "b", "", 1, 1, 1, STAT_FILE);
+    assert_malformed(record);
+    record = stat_record_new(&twice);
+    add_file(record, "b", "", 1, 1, 1, STAT_FILE);
+    add_file(record, "a", "", 1, 1, 1, STAT_FILE);
+    assert_malformed(record);
+}
 
-    g_autoptr(GByteArray) twice = stat_record_new();
-    add_file(twice, "b", "", 1, 1, 1);
-    add_file(twice, "b", "", 1, 1, 1);
-    g_assert_cmpuint(count_entries(twice->data, twice->len, &failed), ==, 1);
-    g_assert_true(failed);
-
-    g_autoptr(GByteArray) negative = golden("one");
-    negative->data[21] = 0x80; /* the top byte of the size */
-    g_assert_cmpuint(count_entries(negative->data, negative->len, &failed), ==, 0);
-    g_assert_true(failed);
+static void after_another_start_only_settled_files_are_believed(void)
+{
+    const struct stat_identity young = { .ctime = 41 * SECOND }, old = { .ctime = 39 * SECOND };
+    const struct stat_identity object = { .ctime = STAT_CTIME_ANY };
+    struct stat_header header = { .boot = stat_boot(), .recorded = 100 * SECOND };
+    g_assert_cmpuint(header.boot, !=, 0);
+    g_assert_true(stat_is_settled(&young, &header));
+    g_assert_true(stat_is_settled(&old, &header));
+    header.boot++;
+    g_assert_false(stat_is_settled(&young, &header));
+    g_assert_true(stat_is_settled(&old, &header));
+    g_assert_true(stat_is_settled(&object, &header));
 }
 
 static void only_files_older_than_the_clock_can_tell_are_trusted(void)
@@ -243,7 +306,8 @@ static void the_digest_of_one_file_is_remembered(void)
     g_autofree char *path = g_build_filename(scene.path, "program", NULL);
     struct stat status = scene_stat(&scene, "program");
     /* A record that lies shows that the file was not read. */
-    GByteArray *record = stat_record_new();
+    const struct stat_header header = { .recorded = G_MAXINT64, .count = 1 };
+    GByteArray *record = stat_record_new(&header);
     struct stat_entry lie = { .name = "", .kind = STAT_FILE, .hash = digest_empty()->hash };
     stat_identify(&status, &lie.identity);
     stat_record_add(record, &lie);
@@ -279,8 +343,10 @@ int main(int argc, char **argv)
                     records_are_byte_for_byte_the_golden_ones);
     g_test_add_func("/store/statcache/a-record-reads-back-as-written",
                     a_record_reads_back_as_written);
-    g_test_add_func("/store/statcache/a-record-cut-anywhere-yields-only-whole-entries",
-                    a_record_cut_anywhere_yields_only_whole_entries);
+    g_test_add_func("/store/statcache/a-record-cut-anywhere-is-malformed",
+                    a_record_cut_anywhere_is_malformed);
+    g_test_add_func("/store/statcache/after-another-start-only-settled-files-are-believed",
+                    after_another_start_only_settled_files_are_believed);
     g_test_add_func("/store/statcache/a-record-that-makes-no-sense-is-malformed",
                     a_record_that_makes_no_sense_is_malformed);
     g_test_add_func("/store/statcache/only-files-older-than-the-clock-can-tell-are-trusted",

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Between the walk (capture.c), which lists and decides, and the reading of one file or link
- * (capture-read.c).
+ * Between the walk (capture.c), the listing of a directory (capture-list.c) and the reading of one
+ * file or link (capture-read.c).
  */
-#ifndef STORE_CAPTURE_READ_H
-#define STORE_CAPTURE_READ_H
+#ifndef STORE_CAPTURE_WALK_H
+#define STORE_CAPTURE_WALK_H
 
 #include "base/fault.h"
 #include "store/capture-internal.h"
@@ -19,10 +19,12 @@ struct entry {
     struct tree_entry tree;  /* the name points into the node's names */
     struct stat_entry known; /* what the record will say: as it was, until it is learned anew */
     enum entry_state {
-        ENTRY_LEFT_OUT, /* not selected, vanished, unsupported; or a directory */
+        ENTRY_LEFT_OUT, /* not selected, vanished, unsupported */
         ENTRY_WANTED,
         ENTRY_DONE,
-    } state; /* a directory's is tree.directory: parts read this while children end */
+        ENTRY_DESCEND, /* a directory: done if tree.directory is set; parts read this meanwhile */
+    } state;
+    bool selected; /* directories: itself, so that it stays even if empty */
     bool owns_target;
 };
 
@@ -31,16 +33,19 @@ struct node {
     struct node *parent; /* NULL: root */
     guint index;         /* of its entry in parent */
     char *path;          /* relative to the root; "" for it */
-    bool selected;       /* itself: stays even if empty */
-    bool gone;
-    gint pending; /* atomic: parts and children that have not ended */
-    gint learned; /* atomic: the record is worth writing again */
-    guint64 device, inode;
+    bool gone;           /* removed since its parent was listed */
+    bool listable;       /* its times will change with its names */
+    bool from_record;    /* so it was unchanged, and was not listed */
+    gint pending;        /* atomic: parts and children that have not ended */
+    gint learned;        /* atomic: the record is worth writing again */
+    guint64 device;
+    struct stat_identity identity;
     struct stat_clock clock;
     struct entry *entries; /* by name */
     guint count;
-    GSList *names;
-    GBytes *record; /* entries' `known` point into it */
+    GSList *names;             /* blocks of what the kernel listed */
+    GBytes *record;            /* names and `known` may point into it */
+    struct stat_header header; /* of the record; zero if there is none */
     struct tree *tree;
 };
 
@@ -65,6 +70,13 @@ struct reading {
     struct capture *tally; /* this part's own counts */
     bool may_defer;
 };
+
+/*
+ * Fill in the entries of `node`, from its record if it is unchanged and from the kernel otherwise,
+ * and decide for each whether it is wanted.
+ */
+bool capture_list(struct walk *walk, struct node *node, int directory, struct scratch *scratch,
+                  GError **error);
 
 /*
  * Find out what `entry` is. Its state afterwards: done; left out; or still wanted, because it is
