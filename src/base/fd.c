@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <linux/fs.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -135,6 +136,61 @@ bool fd_copy(int from, int to, off_t size, const char *what, GError **error)
             return copy_in_memory(from, to, in, size, what, error);
     }
     return true;
+}
+
+/* --- files that appear complete --------------------------------------------------------------- */
+
+static char *temporary_name(void)
+{
+    return g_strdup_printf(".vial-%08x%08x~", g_random_int(), g_random_int());
+}
+
+int fd_create_unnamed(int directory, mode_t mode, char **name)
+{
+    *name = NULL;
+    int made = openat(directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
+    while (made < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL ||
+                        (*name != NULL && errno == EEXIST))) {
+        g_free(*name);
+        *name = temporary_name();
+        made = openat(directory, *name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, mode);
+    }
+    if (made < 0)
+        g_clear_pointer(name, g_free);
+    return made;
+}
+
+void fd_discard(int directory, char **temporary)
+{
+    int saved = errno;
+    if (*temporary != NULL)
+        unlinkat(directory, *temporary, 0);
+    g_clear_pointer(temporary, g_free);
+    errno = saved;
+}
+
+/* A link cannot replace a name; a rename can, and there is a temporary name just that long. */
+bool fd_publish(int directory, int file, char **temporary, const char *name)
+{
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", file);
+    bool linked =
+        *temporary == NULL && linkat(AT_FDCWD, path, directory, name, AT_SYMLINK_FOLLOW) == 0;
+    if (linked)
+        return true;
+    while (*temporary == NULL) {
+        *temporary = temporary_name();
+        if (linkat(AT_FDCWD, path, directory, *temporary, AT_SYMLINK_FOLLOW) == 0)
+            break;
+        g_clear_pointer(temporary, g_free);
+        if (errno != EEXIST)
+            return false;
+    }
+    bool ok = renameat(directory, *temporary, directory, name) == 0;
+    if (ok)
+        g_clear_pointer(temporary, g_free);
+    else
+        fd_discard(directory, temporary);
+    return ok;
 }
 
 bool fd_make_parents(int directory, const char *path, GError **error)
@@ -342,6 +398,30 @@ bool fd_remove_tree(int directory, const char *name, GError **error)
     return true;
 }
 
+/* The same by hand, for valgrind and for sandboxes that do not know openat2. */
+static int open_by_components(int directory, const char *path, int flags, mode_t mode)
+{
+    autofd int above = -1;
+    for (const char *slash; (slash = strchr(path, '/')) != NULL; path = slash + 1) {
+        g_autofree char *name = g_strndup(path, (size_t)(slash - path));
+        if (*name == '\0' || strcmp(name, "..") == 0) {
+            errno = EXDEV;
+            return -1;
+        }
+        int next = openat(above < 0 ? directory : above, name,
+                          O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (next < 0)
+            return -1;
+        fd_close(&above);
+        above = next;
+    }
+    if (strcmp(path, "..") == 0) {
+        errno = EXDEV;
+        return -1;
+    }
+    return openat(above < 0 ? directory : above, path, flags | O_NOFOLLOW | O_CLOEXEC, mode);
+}
+
 int fd_open_beneath(int directory, const char *path, int flags, mode_t mode)
 {
     struct open_how how = {
@@ -353,6 +433,8 @@ int fd_open_beneath(int directory, const char *path, int flags, mode_t mode)
     do
         result = syscall(SYS_openat2, directory, path, &how, sizeof how);
     while (result < 0 && (errno == EINTR || errno == EAGAIN));
+    if (result < 0 && errno == ENOSYS)
+        return open_by_components(directory, path, flags, mode);
     return (int)result;
 }
 

@@ -35,6 +35,22 @@ GBytes *fd_read_all(int descriptor, size_t limit, const char *what, GError **err
  */
 bool fd_copy(int from, int to, off_t size, const char *what, GError **error);
 
+/*
+ * A new file in `directory`, to be filled and published: it has no name, so that nothing is left of
+ * it if the process dies, or a temporary *name where the file system cannot do that (else NULL).
+ * `mode` is less umask. Open for reading and writing; -1 and errno on failure.
+ */
+int fd_create_unnamed(int directory, mode_t mode, char **name);
+
+/*
+ * Call that file `name`, in place of any file or link of that name, and free *temporary. On failure
+ * nothing is left of the file; false and errno.
+ */
+bool fd_publish(int directory, int file, char **temporary, const char *name);
+
+/* Drop it instead. */
+void fd_discard(int directory, char **temporary);
+
 /* Make every missing parent directory of `path`, relative to `directory`, mode 0777 & ~umask. */
 bool fd_make_parents(int directory, const char *path, GError **error);
 
@@ -49,8 +65,9 @@ bool fd_make_directories(const char *path, mode_t mode, GError **error);
 bool fd_remove_tree(int directory, const char *name, GError **error);
 
 /*
- * Open `path` below `directory` without following any symbolic link and without leaving
- * `directory` (openat2, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS). -1 and errno on failure.
+ * Open `path`, without "..", below `directory` without following any symbolic link (openat2 with
+ * RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS; where that is unknown, component by component). -1 and
+ * errno on failure; a link in the way is ELOOP or ENOTDIR.
  */
 int fd_open_beneath(int directory, const char *path, int flags, mode_t mode);
 

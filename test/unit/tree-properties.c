@@ -4,7 +4,7 @@
 
 #include "tree/glob.h"
 
-#define ROUNDS 150
+#define ROUNDS 80
 
 static const char *const names[] = { "a", "b", "a.b", "c c", "\xc3\xa9", "\n", "a-", "x" };
 
@@ -20,7 +20,7 @@ static struct tree *random_tree(GRand *random, int depth)
     size_t count = 0;
     for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
         struct tree_entry entry = { .name = names[i] };
-        bool odd = g_rand_int_range(random, 0, 30) == 0;
+        bool odd = g_rand_int_range(random, 0, 50) == 0;
         if (g_rand_int_range(random, 0, 3) == 0)
             continue;
         entry.kind = (enum tree_kind)((i + odd) % 4 == 3 ? TREE_DIRECTORY : (i + odd) % 4);
