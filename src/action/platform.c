@@ -184,10 +184,13 @@ static bool add_directory(struct stat_cache *cache, GPtrArray *list, const char 
  */
 static bool add_packages(struct stat_cache *cache, GPtrArray *list, GError **error)
 {
-    static const char *const databases[] = {
-        "/var/lib/dpkg/status",      "/lib/apk/db/installed", "/usr/lib/sysimage/rpm/rpmdb.sqlite",
-        "/var/lib/rpm/rpmdb.sqlite", "/var/lib/rpm/Packages", NULL
-    };
+    static const char *const databases[] = { PLATFORM_PACKAGES,
+                                             "/var/lib/dpkg/status",
+                                             "/lib/apk/db/installed",
+                                             "/usr/lib/sysimage/rpm/rpmdb.sqlite",
+                                             "/var/lib/rpm/rpmdb.sqlite",
+                                             "/var/lib/rpm/Packages",
+                                             NULL };
     for (const char *const *database = databases; *database != NULL; database++)
         if (access(*database, R_OK) == 0)
             return add_file(cache, list, "packages", databases, error);

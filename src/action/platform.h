@@ -26,6 +26,12 @@ struct platform_text {
 extern const struct platform_text platform_texts[]; /* ends with path == NULL */
 
 /*
+ * A sealed action finds here what its own platform says of packages, since the package database is
+ * not visible: what vouches for /usr outside vouches for it inside, too.
+ */
+#define PLATFORM_PACKAGES "/run/vial/packages"
+
+/*
  * Is /usr/local part of what the action sees? Only if its PATH or its program leads there:
  * otherwise an empty directory covers it and it is not fingerprinted.
  */

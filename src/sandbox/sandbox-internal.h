@@ -39,6 +39,7 @@ struct mount_step {
         MOUNT_HOST_FILE, /* make the file `target`, bind the host's file `source` there as it is */
         MOUNT_OWN,       /* make the directory `target`, bind the run's own `source` there */
         MOUNT_NEW,       /* make the directory `target`, mount a new file system of type `source` */
+        MOUNT_FILE,      /* make the file `target` with text `source` */
         MOUNT_TEXT,      /* cover the file `target` by the new file `options` with text `source` */
         MOUNT_SEAL,      /* make the mount at `target` read-only */
     } kind;
@@ -121,6 +122,15 @@ void sandbox_kill_children(void);
  * is the run's own, opened in there: descriptors from before the clone belong to the host's mounts.
  */
 bool sandbox_enter(const struct plan *plan, int directory, struct report *report);
+
+/* sandbox-network.c: begin to make a network namespace, and later move into it. */
+struct network {
+    pid_t helper;
+    int made;
+    _Alignas(16) char stack[16384];
+};
+bool sandbox_begin_network(struct network *network, struct report *report);
+bool sandbox_enter_network(struct network *network, struct report *report);
 
 /* sandbox-command.c: the process id of the command, or 0 and a report why there is none. */
 pid_t sandbox_start(const struct plan *plan, int directory, struct report *report);

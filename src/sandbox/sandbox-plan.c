@@ -84,6 +84,18 @@ static void add_names(struct plan *plan)
     }
 }
 
+/* The package database is not visible inside; vial inside vial takes the word of the outer one. */
+static void add_packages(struct plan *plan, const struct action *action)
+{
+    for (char **property = action->platform; *property != NULL; property++) {
+        if (!g_str_has_prefix(*property, "packages="))
+            continue;
+        add(plan, MOUNT_MKDIR, "run", NULL);
+        add(plan, MOUNT_MKDIR, "run/vial", NULL);
+        add(plan, MOUNT_FILE, PLATFORM_PACKAGES + 1, own(plan, g_strdup(*property)));
+    }
+}
+
 /* systemd-resolved and others keep resolv.conf in /run, which is not visible otherwise. */
 static void add_resolver(struct plan *plan)
 {
@@ -116,15 +128,16 @@ static void add_devices(struct plan *plan)
     add(plan, MOUNT_SEAL, "dev", NULL);
 }
 
-static void add_mounts(struct plan *plan, bool show_local)
+static void add_mounts(struct plan *plan, const struct action *action)
 {
     static const char *const system[] = { "/usr", "/etc",   "/bin",   "/sbin",
                                           "/lib", "/lib32", "/lib64", "/libx32" };
     for (size_t i = 0; i < G_N_ELEMENTS(system); i++)
         add_root_entry(plan, system[i]);
-    if (!show_local && is_kind("/usr/local", S_IFDIR))
+    if (!platform_shows_local(action) && is_kind("/usr/local", S_IFDIR))
         add_new(plan, "tmpfs", "usr/local", MS_NOSUID | MS_NODEV | MS_RDONLY, "mode=0755");
     add_names(plan);
+    add_packages(plan, action);
     if (plan->network)
         add_resolver(plan);
     add(plan, MOUNT_OWN, SANDBOX_ROOT + 1, "work");
@@ -262,7 +275,7 @@ struct plan *sandbox_plan_new(const struct sandbox *sandbox, const struct action
     plan->group_map = g_strdup_printf("%d %u 1\n", SANDBOX_ID,
                                       plan->separate ? SANDBOX_HOST_ID : (unsigned)getegid());
     if (plan->level == SANDBOX_NAMESPACES)
-        add_mounts(plan, platform_shows_local(action));
+        add_mounts(plan, action);
     plan_command(plan, action);
     if (!make_socket(plan->lifeline, error) || !make_socket(plan->control, error) ||
         !make_pipe(plan, plan->output, error) || !make_pipe(plan, plan->errors, error))
