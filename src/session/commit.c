@@ -7,29 +7,35 @@
  *     captured. If it is neither that nor the output itself, the user changed it: it stays (V6).
  *  3. A path that capture did not cover was changed by the user if its ctime is later than the
  *     beginning of capture; nobody can set a ctime.
+ *  4. No link among the directories of a path is followed: nothing is written outside.
+ *  5. A .git that the command did not see, and the store, are not its to write: `git init` in a
+ *     sandbox makes a new repository, which must not take the place of the user's.
+ *  6. What an earlier run left behind goes, and what it changed goes back, only when this run
+ *     succeeded: after a compiler's error the last good program is still there.
  */
 #include "base/fault.h"
 #include "base/fd.h"
 #include "base/path.h"
 #include "sandbox/sandbox.h"
+#include "session/commit-internal.h"
 #include "session/session-internal.h"
-#include "store/materialize.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 struct work {
     struct commit *commit;
-    GHashTable *extras; /* path -> struct output_extra */
-    gint64 now;         /* one time for all, ns: later outputs must not look older */
-    bool fresh;         /* times of the run are older than an input: use `now` */
-    mode_t mask;        /* the user's umask */
-    char *parent;       /* path of the directory last opened */
+    GHashTable *extras;  /* path -> struct output_extra */
+    GHashTable *deleted; /* const char *: what the command deleted */
+    GHashTable *unseen;  /* char * -> 1: lies there, 2: and was reported, 0: does not */
+    GPtrArray *sealed;   /* char *: directories whose mode and attributes come last */
+    gint64 now;          /* one time for all, ns: later outputs must not look older */
+    bool fresh;          /* times of the run are older than an input: use `now` */
+    mode_t mask;         /* the user's umask */
+    char *parent;        /* path of the directory last opened */
     int parent_fd;
-    GPtrArray *deletions;
     GError *error; /* the first; the rest is tried all the same */
 };
 
@@ -48,7 +54,13 @@ static void conflict(struct work *work, const char *path, const char *reason)
                { "reason", EVENT_TEXT, .text = reason });
 }
 
-/* --- what lies there -------------------------------------------------------------------------- */
+/* --- directories ------------------------------------------------------------------------------ */
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
 
 /* The directory that holds `path`, never through a link; -1 with errno. Kept open between calls. */
 static int open_parent(struct work *work, const char *path)
@@ -64,65 +76,80 @@ static int open_parent(struct work *work, const char *path)
     return work->parent_fd;
 }
 
-static const char *base_name(const char *path)
+/*
+ * The same, made if it is not there: parents of declared outputs need not be among the outputs. -1
+ * without an error: the user has put a link or a file in the way, and stays in possession.
+ */
+static int make_parent(struct work *work, const char *path, GError **error)
 {
-    const char *slash = strrchr(path, '/');
-    return slash == NULL ? path : slash + 1;
+    int parent = open_parent(work, path);
+    if (parent < 0 && errno == ENOENT) {
+        if (!fd_make_parents(work->commit->session->root_fd, path, error))
+            return -1;
+        parent = open_parent(work, path);
+    }
+    if (parent < 0 && (errno == ELOOP || errno == ENOTDIR))
+        conflict(work, path, "a link or a file lies where its directory belongs");
+    else if (parent < 0)
+        fault_errno(error, errno, "cannot open the directory of %s", path);
+    return parent;
 }
 
-static bool hash_file(int directory, const char *name, struct digest *out)
+/* --- what the command did not see ------------------------------------------------------------- */
+
+static bool is_at_or_below(const char *path, const char *top)
 {
-    autofd int file = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    g_autofree char *buffer = g_malloc(1 << 17);
-    struct digest_context context;
-    ssize_t count;
-    if (file < 0)
-        return false;
-    digest_init(&context);
-    while ((count = read(file, buffer, 1 << 17)) != 0) {
-        if (count < 0 && errno == EINTR)
+    size_t length = strlen(top);
+    return strncmp(path, top, length) == 0 && (path[length] == '\0' || path[length] == '/');
+}
+
+/* The .git or store that `path` lies in, unless it was among the inputs; else NULL. */
+static char *unseen_place(const struct commit *commit, const char *path)
+{
+    const char *store = commit->session->store_path;
+    if (store != NULL && *store != '\0' && is_at_or_below(path, store))
+        return g_strdup(store);
+    if (commit->git_named)
+        return NULL;
+    for (const char *at = strstr(path, ".git"); at != NULL; at = strstr(at + 1, ".git")) {
+        if ((at != path && at[-1] != '/') || (at[4] != '\0' && at[4] != '/'))
             continue;
-        if (count < 0)
-            return false;
-        digest_update(&context, buffer, (size_t)count);
+        g_autofree char *place = g_strndup(path, (size_t)(at - path) + 4);
+        return tree_lookup(commit->inputs, place) == NULL ? g_steal_pointer(&place) : NULL;
     }
-    digest_finish(&context, out);
-    return true;
+    return NULL;
 }
 
-/* What lies at `name` now. False: something that no tree holds, or that cannot be read. */
-struct present {
-    bool exists;
-    struct stat status;
-    struct tree_entry entry;
-    char target[PATH_MAX];
-};
-
-static bool look(int directory, const char *name, struct present *out)
+/*
+ * Must `path` be left alone for that reason? Asked first before anything is written there, so what
+ * lies there was there before. *place is set, and the caller's to free.
+ */
+static bool is_unseen(struct work *work, const char *path, char **place)
 {
-    out->entry = (struct tree_entry){ 0 };
-    out->exists = fstatat(directory, name, &out->status, AT_SYMLINK_NOFOLLOW) == 0;
-    if (!out->exists)
-        return errno == ENOENT || errno == ENOTDIR;
-    switch (out->status.st_mode & S_IFMT) {
-    case S_IFREG:
-        out->entry.kind = TREE_FILE;
-        out->entry.executable = (out->status.st_mode & S_IXUSR) != 0;
-        return hash_file(directory, name, &out->entry.digest);
-    case S_IFLNK: {
-        ssize_t size = readlinkat(directory, name, out->target, sizeof out->target - 1);
-        out->target[MAX(size, 0)] = '\0';
-        out->entry.kind = TREE_SYMLINK;
-        out->entry.target = out->target;
-        return size >= 0;
-    }
-    case S_IFDIR:
-        out->entry.kind = TREE_DIRECTORY;
-        return true;
-    default:
+    *place = unseen_place(work->commit, path);
+    if (*place == NULL)
         return false;
+    gpointer known;
+    if (!g_hash_table_lookup_extended(work->unseen, *place, NULL, &known)) {
+        struct stat status;
+        int parent = open_parent(work, *place);
+        bool exists =
+            parent >= 0 && fstatat(parent, base_name(*place), &status, AT_SYMLINK_NOFOLLOW) == 0;
+        known = GINT_TO_POINTER(exists);
+        g_hash_table_insert(work->unseen, g_strdup(*place), known);
     }
+    return known != NULL;
 }
+
+static void keep_unseen(struct work *work, const char *place)
+{
+    if (GPOINTER_TO_INT(g_hash_table_lookup(work->unseen, place)) == 2)
+        return;
+    conflict(work, place, "the command did not see it, and made another");
+    g_hash_table_insert(work->unseen, g_strdup(place), GINT_TO_POINTER(2));
+}
+
+/* --- whose it is ------------------------------------------------------------------------------ */
 
 /* Equal as far as one path goes: directories are equal whatever they hold. */
 static bool same(const struct tree_entry *a, const struct tree_entry *b)
@@ -180,178 +207,158 @@ static gint64 time_of(const struct work *work, const struct output_extra *extra)
     return natural && work->fresh ? work->now : extra->mtime;
 }
 
-/* What the command chose, if it chose; else what the user's umask makes of the usual. */
+static mode_t usual_mode(const struct tree_entry *entry)
+{
+    return entry->kind == TREE_DIRECTORY || entry->executable ? 0777 : 0666;
+}
+
+/* Did the command choose a mode? Its umask is 022. */
+static bool has_chosen_mode(const struct tree_entry *entry, const struct output_extra *extra)
+{
+    return extra != NULL && extra->mode != (usual_mode(entry) & ~022u);
+}
+
 static mode_t mode_of(const struct work *work, const struct tree_entry *entry,
                       const struct output_extra *extra)
 {
-    mode_t usual = entry->kind == TREE_DIRECTORY || entry->executable ? 0755 : 0644;
-    if (extra != NULL && extra->mode != 0 && extra->mode != usual)
-        return extra->mode;
-    return (entry->kind == TREE_DIRECTORY || entry->executable ? 0777 : 0666) & ~work->mask;
+    return has_chosen_mode(entry, extra) ? extra->mode : usual_mode(entry) & ~work->mask;
 }
 
-static void set_times(struct timespec times[2], gint64 mtime)
+/* The first output of a group of links, if it has come to lie where it belongs. */
+static bool link_output(struct work *work, const struct place *place,
+                        const struct tree_entry *entry, const char *first)
 {
-    times[0] = (struct timespec){ .tv_nsec = UTIME_NOW };
-    times[1] = (struct timespec){ .tv_sec = mtime / 1000000000, .tv_nsec = mtime % 1000000000 };
-}
-
-/* A name beside `name` that nobody has; the caller frees. */
-static char *temporary_name(void)
-{
-    return g_strdup_printf(".vial-%08x%08x~", g_random_int(), g_random_int());
-}
-
-/* Move the complete file `temporary` to `name`, or remove it. */
-static bool put_in_place(int parent, const char *temporary, const char *name, const char *path,
-                         GError **error)
-{
-    if (renameat(parent, temporary, parent, name) == 0)
-        return true;
-    fault_errno(error, errno, "cannot write %s", path);
-    unlinkat(parent, temporary, 0);
-    return false;
-}
-
-static bool copy_file(struct work *work, int parent, const char *path,
-                      const struct tree_entry *entry, mode_t mode, gint64 mtime, GError **error)
-{
-    const struct commit *commit = work->commit;
-    autofd int from = fd_open_beneath(commit->source, path, O_RDONLY, 0);
-    if (from < 0)
-        return fault_errno(error, errno, "cannot read the output %s", path);
-    g_autofree char *temporary = temporary_name();
-    autofd int to = openat(parent, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (to < 0)
-        return fault_errno(error, errno, "cannot write %s", path);
-    struct timespec times[2];
-    set_times(times, mtime);
-    bool ok = fd_copy(from, to, entry->digest.size, path, error);
-    if (ok && (fchmod(to, mode) < 0 || futimens(to, times) < 0))
-        ok = fault_errno(error, errno, "cannot set mode and time of %s", path);
-    if (!ok) {
-        unlinkat(parent, temporary, 0);
+    const struct tree_entry *target = tree_lookup(work->commit->outputs, first);
+    g_autofree char *parent = g_path_get_dirname(first);
+    struct present present;
+    if (target == NULL || !same(target, entry))
         return false;
-    }
-    return put_in_place(parent, temporary, base_name(path), path, error);
+    autofd int directory =
+        fd_open_beneath(work->commit->session->root_fd, parent, O_RDONLY | O_DIRECTORY, 0);
+    return directory >= 0 && present_look(directory, base_name(first), &present) &&
+           present.exists && same(&present.entry, entry) &&
+           place_hard_link(place, directory, base_name(first), NULL);
 }
 
-static bool link_file(struct work *work, int parent, const char *path, const char *first,
-                      GError **error)
+static bool write_file(struct work *work, const struct place *place, const struct tree_entry *entry,
+                       GError **error)
 {
-    g_autofree char *temporary = temporary_name();
-    if (linkat(work->commit->session->root_fd, first, parent, temporary, 0) < 0)
-        return fault_errno(error, errno, "cannot link %s to %s", path, first);
-    if (!put_in_place(parent, temporary, base_name(path), path, error))
-        return false;
-    unlinkat(parent, temporary, 0); /* rename of one inode onto itself does nothing */
-    return true;
-}
-
-static bool write_file(struct work *work, int parent, const char *path,
-                       const struct tree_entry *entry, GError **error)
-{
-    const struct output_extra *extra = g_hash_table_lookup(work->extras, path);
-    mode_t mode = mode_of(work, entry, extra);
-    gint64 mtime = time_of(work, extra);
+    const struct output_extra *extra = g_hash_table_lookup(work->extras, place->path);
+    const struct dress dress = { mode_of(work, entry, extra), time_of(work, extra), extra };
     if (extra != NULL && extra->hard_link != NULL &&
-        link_file(work, parent, path, extra->hard_link, NULL))
+        link_output(work, place, entry, extra->hard_link))
         return true;
     if (work->commit->source >= 0)
-        return copy_file(work, parent, path, entry, mode, mtime, error);
-    return store_write_file(work->commit->store, &entry->digest, parent, base_name(path), mode,
-                            mtime, error);
+        return place_file(place, work->commit->source, entry, &dress, error);
+    return place_blob(place, work->commit->store, entry, &dress, error);
 }
 
-static bool write_link(int parent, const char *path, const char *target, GError **error)
-{
-    g_autofree char *temporary = temporary_name();
-    if (symlinkat(target, parent, temporary) < 0)
-        return fault_errno(error, errno, "cannot make the link %s", path);
-    return put_in_place(parent, temporary, base_name(path), path, error);
-}
-
-static bool write_directory(struct work *work, int parent, const char *path,
+/* Writable for now; a mode of the command's choice waits until the directory is filled. */
+static bool write_directory(struct work *work, const struct place *place,
                             const struct tree_entry *entry, GError **error)
 {
-    mode_t mode = mode_of(work, entry, g_hash_table_lookup(work->extras, path));
-    if (mkdirat(parent, base_name(path), mode) < 0)
-        return fault_errno(error, errno, "cannot make the directory %s", path);
+    const struct output_extra *extra = g_hash_table_lookup(work->extras, place->path);
+    if (mkdirat(place->directory, place->name, mode_of(work, entry, extra) | 0700) < 0)
+        return fault_errno(error, errno, "cannot make the directory %s", place->path);
+    if (has_chosen_mode(entry, extra) || (extra != NULL && extra->xattrs != NULL))
+        g_ptr_array_add(work->sealed, g_strdup(place->path));
     return true;
 }
 
 /* What is in the way of another kind: a file where a directory goes, or the reverse. */
-static bool clear_way(struct work *work, int parent, const char *path,
-                      const struct present *present, enum tree_kind kind, GError **error)
+static bool clear_way(const struct place *place, struct present *present, bool for_directory,
+                      GError **error)
 {
     bool directory_there = present->exists && S_ISDIR(present->status.st_mode);
-    if (!present->exists || directory_there == (kind == TREE_DIRECTORY))
+    if (!present->exists || directory_there == for_directory)
         return true;
-    if (unlinkat(parent, base_name(path), directory_there ? AT_REMOVEDIR : 0) == 0)
+    if (unlinkat(place->directory, place->name, directory_there ? AT_REMOVEDIR : 0) == 0) {
+        present->exists = false;
         return true;
-    if (errno == ENOTEMPTY || errno == EEXIST) {
-        conflict(work, path, "a directory with other files is in the way");
-        return false;
     }
-    return fault_errno(error, errno, "cannot remove %s", path);
+    if (errno == ENOTEMPTY || errno == EEXIST)
+        return fault_set(error, FAULT_CONFLICT, "a directory with other files is in the way");
+    return fault_errno(error, errno, "cannot remove %s", place->path);
 }
 
-static bool write_entry(struct work *work, int parent, const char *path,
+static bool write_entry(struct work *work, const struct place *place,
                         const struct tree_entry *entry, GError **error)
 {
     switch (entry->kind) {
     case TREE_FILE:
-        return write_file(work, parent, path, entry, error);
+        return write_file(work, place, entry, error);
     case TREE_SYMLINK:
-        return write_link(parent, path, entry->target, error);
+        return place_symlink(place, entry->target, error);
     default:
-        return write_directory(work, parent, path, entry, error);
+        return write_directory(work, place, entry, error);
     }
 }
 
-/* Parents of declared outputs need not be among the outputs. */
-static int make_parent(struct work *work, const char *path, GError **error)
+/* True, and *done, if it was written; true alone if the user came first; else an error. */
+static bool replace_entry(struct work *work, const struct place *place, struct present *present,
+                          const struct tree_entry *entry, bool *done, GError **error)
 {
-    int parent = open_parent(work, path);
-    if (parent < 0 && errno == ENOENT) {
-        if (!fd_make_parents(work->commit->session->root_fd, path, error))
-            return -1;
-        parent = open_parent(work, path);
+    g_autoptr(GError) local = NULL;
+    *done = clear_way(place, present, entry->kind == TREE_DIRECTORY, &local) &&
+            write_entry(work, place, entry, &local);
+    if (*done)
+        return true;
+    if (g_error_matches(local, FAULT, FAULT_CONFLICT)) {
+        conflict(work, place->path, local->message);
+        return true;
     }
-    if (parent < 0)
-        fault_errno(error, errno, "cannot open the directory of %s", path);
-    return parent;
+    g_propagate_error(error, g_steal_pointer(&local));
+    return false;
+}
+
+/* The content is there already; a mode that the command chose may not be. */
+static bool keep_entry(struct work *work, const char *path, const struct tree_entry *entry,
+                       GError **error)
+{
+    const struct output_extra *extra = g_hash_table_lookup(work->extras, path);
+    struct present present;
+    work->commit->unchanged += entry->kind != TREE_DIRECTORY;
+    if (entry->kind == TREE_SYMLINK || !has_chosen_mode(entry, extra))
+        return true;
+    if (entry->kind == TREE_DIRECTORY) {
+        g_ptr_array_add(work->sealed, g_strdup(path));
+        return true;
+    }
+    int parent = open_parent(work, path);
+    const char *name = base_name(path);
+    if (parent < 0 || fstatat(parent, name, &present.status, AT_SYMLINK_NOFOLLOW) < 0 ||
+        (present.status.st_mode & 07777) == extra->mode || !present_look(parent, name, &present) ||
+        !same(&present.entry, entry))
+        return true;
+    return fchmodat(parent, name, extra->mode, 0) == 0 ||
+           fault_errno(error, errno, "cannot set the mode of %s", path);
 }
 
 static bool commit_entry(struct work *work, const char *path, const struct tree_entry *entry,
                          GError **error)
 {
     struct commit *commit = work->commit;
-    bool covered;
+    bool covered, done;
+    g_autofree char *unseen = NULL;
+    struct present present = { 0 };
     const struct tree_entry *before = captured(commit, path, &covered);
-    if (before != NULL && same(before, entry)) {
-        commit->unchanged += entry->kind != TREE_DIRECTORY;
+    if (before != NULL && same(before, entry))
+        return keep_entry(work, path, entry, error);
+    bool leave = is_unseen(work, path, &unseen);
+    int parent = leave ? open_parent(work, path) : make_parent(work, path, error);
+    if (parent < 0 && !leave)
+        return *error == NULL;
+    bool readable = parent >= 0 && present_look(parent, base_name(path), &present);
+    if (readable && present.exists && same(&present.entry, entry))
+        return leave || keep_entry(work, path, entry, error);
+    if (leave)
+        keep_unseen(work, unseen);
+    if (leave || !may_replace(work, path, &present, readable))
         return true;
-    }
-    struct present present;
-    int parent = make_parent(work, path, error);
-    if (parent < 0)
+    struct place place = { parent, base_name(path), path, &present };
+    if (!replace_entry(work, &place, &present, entry, &done, error))
         return false;
-    bool readable = look(parent, base_name(path), &present);
-    if (present.exists && readable && same(&present.entry, entry)) {
-        commit->unchanged += entry->kind != TREE_DIRECTORY;
-        return true;
-    }
-    if (!may_replace(work, path, &present, readable))
-        return true;
-    GError *local = NULL;
-    if (!clear_way(work, parent, path, &present, entry->kind, &local) ||
-        !write_entry(work, parent, path, entry, &local)) {
-        if (local != NULL)
-            g_propagate_error(error, local);
-        return local == NULL;
-    }
-    commit->written += entry->kind != TREE_DIRECTORY;
+    commit->written += done && entry->kind != TREE_DIRECTORY;
     return true;
 }
 
@@ -364,6 +371,83 @@ static bool visit_output(const char *path, const struct tree_entry *entry, void 
     return true;
 }
 
+static bool commit_fifo(struct work *work, const struct output_extra *extra, GError **error)
+{
+    g_autofree char *unseen = NULL;
+    struct present present = { 0 };
+    if (is_unseen(work, extra->path, &unseen)) {
+        keep_unseen(work, unseen);
+        return true;
+    }
+    int parent = make_parent(work, extra->path, error);
+    if (parent < 0)
+        return *error == NULL;
+    bool readable = present_look(parent, base_name(extra->path), &present);
+    if ((present.exists && S_ISFIFO(present.status.st_mode)) ||
+        !may_replace(work, extra->path, &present, readable))
+        return true;
+    const struct tree_entry file = { .kind = TREE_FILE };
+    struct place place = { parent, base_name(extra->path), extra->path, &present };
+    return clear_way(&place, &present, false, error) &&
+           place_fifo(&place, mode_of(work, &file, extra), error);
+}
+
+static void commit_fifos(struct work *work)
+{
+    const GPtrArray *extras = work->commit->result->extras;
+    for (guint i = 0; i < extras->len; i++) {
+        const struct output_extra *extra = extras->pdata[i];
+        GError *error = NULL;
+        if (extra->fifo && !commit_fifo(work, extra, &error))
+            note_error(work, error);
+    }
+}
+
+/* --- directories that the command closed ------------------------------------------------------ */
+
+/* An earlier run made them read-only as this one does: they are opened while vial writes there. */
+static void unseal_directories(struct work *work)
+{
+    const GPtrArray *extras = work->commit->result->extras;
+    for (guint i = 0; i < extras->len; i++) {
+        const struct output_extra *extra = extras->pdata[i];
+        const struct tree_entry *entry;
+        struct stat status;
+        if ((extra->mode & 0700) == 0700 ||
+            (entry = tree_lookup(work->commit->outputs, extra->path)) == NULL ||
+            entry->kind != TREE_DIRECTORY)
+            continue;
+        int parent = open_parent(work, extra->path);
+        const char *name = base_name(extra->path);
+        if (parent >= 0 && fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+            S_ISDIR(status.st_mode) && (status.st_mode & 07777) == extra->mode &&
+            fchmodat(parent, name, extra->mode | 0700, 0) == 0)
+            g_ptr_array_add(work->sealed, g_strdup(extra->path));
+    }
+}
+
+static int compare_texts(gconstpointer a, gconstpointer b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* From the deepest up. */
+static void seal_directories(struct work *work)
+{
+    const struct tree_entry entry = { .kind = TREE_DIRECTORY };
+    g_ptr_array_sort(work->sealed, compare_texts);
+    for (guint i = work->sealed->len; i-- > 0;) {
+        const char *path = work->sealed->pdata[i];
+        const struct output_extra *extra = g_hash_table_lookup(work->extras, path);
+        GError *error = NULL;
+        autofd int directory =
+            fd_open_beneath(work->commit->session->root_fd, path, O_RDONLY | O_DIRECTORY, 0);
+        if (directory >= 0 &&
+            !dress_directory(directory, path, mode_of(work, &entry, extra), extra, &error))
+            note_error(work, error);
+    }
+}
+
 /* --- deletions -------------------------------------------------------------------------------- */
 
 static bool commit_deletion(struct work *work, const char *path, GError **error)
@@ -371,14 +455,14 @@ static bool commit_deletion(struct work *work, const char *path, GError **error)
     struct present present;
     int parent = open_parent(work, path);
     if (parent < 0)
-        return errno == ENOENT || errno == ENOTDIR ||
+        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ||
                fault_errno(error, errno, "cannot open the directory of %s", path);
-    bool readable = look(parent, base_name(path), &present);
+    bool readable = present_look(parent, base_name(path), &present);
     if (!present.exists || !may_replace(work, path, &present, readable))
         return true;
     bool directory = S_ISDIR(present.status.st_mode);
     if (unlinkat(parent, base_name(path), directory ? AT_REMOVEDIR : 0) == 0) {
-        work->commit->deleted++;
+        work->commit->deleted += !directory;
         return true;
     }
     if (directory && (errno == ENOTEMPTY || errno == EEXIST))
@@ -386,18 +470,18 @@ static bool commit_deletion(struct work *work, const char *path, GError **error)
     return fault_errno(error, errno, "cannot remove %s", path);
 }
 
+struct leftovers {
+    struct work *work;
+    GPtrArray *paths;
+};
+
 static bool collect_leftover(const char *path, const struct tree_entry *before,
                              const struct tree_entry *after, void *user)
 {
-    struct work *work = user;
-    if (after == NULL && tree_lookup(work->commit->outputs, path) == NULL)
-        g_ptr_array_add(work->deletions, g_strdup(path));
+    struct leftovers *leftovers = user;
+    if (after == NULL && tree_lookup(leftovers->work->commit->outputs, path) == NULL)
+        g_ptr_array_add(leftovers->paths, g_strdup(path));
     return true;
-}
-
-static int compare_texts(gconstpointer a, gconstpointer b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 /*
@@ -406,18 +490,22 @@ static int compare_texts(gconstpointer a, gconstpointer b)
  */
 static void commit_deletions(struct work *work)
 {
-    char **deleted = work->commit->result->deleted;
-    work->deletions = g_ptr_array_new_with_free_func(g_free);
-    for (; deleted != NULL && *deleted != NULL; deleted++)
-        g_ptr_array_add(work->deletions, g_strdup(*deleted));
-    tree_diff(work->commit->present, work->commit->inputs, collect_leftover, work);
-    g_ptr_array_sort(work->deletions, compare_texts);
-    for (guint i = work->deletions->len; i-- > 0;) {
+    const struct commit *commit = work->commit;
+    g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
+    struct leftovers leftovers = { work, paths };
+    for (char **deleted = commit->result->deleted; deleted != NULL && *deleted != NULL; deleted++) {
+        g_hash_table_add(work->deleted, *deleted);
+        g_ptr_array_add(paths, g_strdup(*deleted));
+    }
+    if (commit->result->exit_code == 0)
+        tree_diff(commit->present, commit->inputs, collect_leftover, &leftovers);
+    g_ptr_array_sort(paths, compare_texts);
+    for (guint i = paths->len; i-- > 0;) {
         GError *error = NULL;
-        if (!commit_deletion(work, work->deletions->pdata[i], &error))
+        if (!commit_deletion(work, paths->pdata[i], &error))
             note_error(work, error);
     }
-    g_ptr_array_unref(work->deletions);
+    fd_close(&work->parent_fd); /* it may be one that was removed */
 }
 
 /* What an earlier run changed in place and this one left alone goes back to what it was. */
@@ -425,65 +513,63 @@ static bool restore_input(const char *path, const struct tree_entry *before,
                           const struct tree_entry *after, void *user)
 {
     struct work *work = user;
-    const struct commit *commit = work->commit;
-    char **deleted = commit->result->deleted;
-    GError *error = NULL;
-    if (after == NULL || tree_lookup(commit->outputs, path) != NULL ||
-        (deleted != NULL && g_strv_contains((const char *const *)deleted, path)))
+    if (after == NULL || tree_lookup(work->commit->outputs, path) != NULL ||
+        g_hash_table_contains(work->deleted, path))
         return true;
-    if (!commit_entry(work, path, after, &error))
-        note_error(work, error);
-    return true;
+    return visit_output(path, after, user);
 }
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
-static void commit_fifos(struct work *work)
+/* Does an input look younger than an output that the run wrote? Then the run's times won't do. */
+static bool is_stale(const struct commit *commit)
 {
-    const GPtrArray *extras = work->commit->result->extras;
-    for (guint i = 0; i < extras->len; i++) {
-        const struct output_extra *extra = extras->pdata[i];
-        GError *error = NULL;
-        int parent = extra->fifo ? make_parent(work, extra->path, &error) : -1;
-        if (parent >= 0 && mkfifoat(parent, base_name(extra->path), extra->mode) < 0 &&
-            errno != EEXIST)
-            fault_errno(&error, errno, "cannot make the FIFO %s", extra->path);
-        if (error != NULL)
-            note_error(work, error);
+    return commit->result->started * 1000 < commit->newest;
+}
+
+static void work_init(struct work *work, struct commit *commit)
+{
+    *work = (struct work){
+        .commit = commit,
+        .extras = g_hash_table_new(g_str_hash, g_str_equal),
+        .deleted = g_hash_table_new(g_str_hash, g_str_equal),
+        .unseen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
+        .sealed = g_ptr_array_new_with_free_func(g_free),
+        .now = g_get_real_time() * 1000,
+        .fresh = is_stale(commit),
+        .mask = umask(0),
+        .parent_fd = -1,
+    };
+    umask(work->mask);
+    for (guint i = 0; i < commit->result->extras->len; i++) {
+        struct output_extra *extra = commit->result->extras->pdata[i];
+        g_hash_table_insert(work->extras, extra->path, extra);
     }
 }
 
-/* Does an input look younger than an output that the run wrote? Then the run's times won't do. */
-static bool is_stale(const struct work *work)
+static void work_release(struct work *work)
 {
-    const struct result *result = work->commit->result;
-    return result->started * 1000 < work->commit->newest;
+    fd_close(&work->parent_fd);
+    g_free(work->parent);
+    g_hash_table_unref(work->extras);
+    g_hash_table_unref(work->deleted);
+    g_hash_table_unref(work->unseen);
+    g_ptr_array_unref(work->sealed);
 }
 
 bool commit_outputs(struct commit *commit, GError **error)
 {
-    struct work work = {
-        .commit = commit,
-        .extras = g_hash_table_new(g_str_hash, g_str_equal),
-        .now = g_get_real_time() * 1000,
-        .parent_fd = -1,
-        .mask = umask(0),
-    };
-    umask(work.mask);
-    work.fresh = is_stale(&work);
-    for (guint i = 0; i < commit->result->extras->len; i++) {
-        struct output_extra *extra = commit->result->extras->pdata[i];
-        g_hash_table_insert(work.extras, extra->path, extra);
-    }
+    struct work work;
+    work_init(&work, commit);
+    unseal_directories(&work);
     commit_deletions(&work);
-    fd_close(&work.parent_fd); /* it may be one that was removed */
     tree_walk(commit->outputs, visit_output, &work);
     commit_fifos(&work);
     commit->source = -1; /* inputs lie in the store */
-    tree_diff(commit->present, commit->inputs, restore_input, &work);
-    fd_close(&work.parent_fd);
-    g_free(work.parent);
-    g_hash_table_unref(work.extras);
+    if (commit->result->exit_code == 0)
+        tree_diff(commit->present, commit->inputs, restore_input, &work);
+    seal_directories(&work);
+    work_release(&work);
     if (work.error != NULL)
         g_propagate_error(error, work.error);
     return work.error == NULL;

@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 /* Up to this size a blob is read and verified in memory, and its file opened after that. */
@@ -23,7 +22,6 @@
 /* Below this a copy costs less than a link and the look at the object. */
 #define LINK_SIZE (64 * 1024)
 
-#define NAME_SIZE 32
 #define PROC_SIZE 40
 
 static char *proc_path(int descriptor, char path[PROC_SIZE])
@@ -86,6 +84,8 @@ static bool set_attributes(const struct blob_file *file, int made, GError **erro
     if ((file->owner != (uid_t)-1 || file->group != (gid_t)-1) &&
         fchown(made, file->owner, file->group) < 0)
         return fault_errno(error, errno, "cannot change the owner of %s", file->what);
+    if (file->exact && fchmod(made, file->mode) < 0)
+        return fault_errno(error, errno, "cannot set the mode of %s", file->what);
     if (file->mtime < 0)
         return true;
     struct stat asked;
@@ -115,64 +115,21 @@ int blob_create(const struct blob_file *file, GError **error)
     return -1;
 }
 
-static void make_name(char name[NAME_SIZE])
-{
-    guint64 random = 0;
-    if (getrandom(&random, sizeof random, 0) < 0)
-        random = (guint64)g_get_monotonic_time();
-    g_snprintf(name, NAME_SIZE, ".vial-%016" G_GINT64_MODIFIER "x", random);
-}
-
-/* A new file that has no name yet, or *name where the file system cannot do that. */
-static int open_unnamed(const struct blob_file *file, char name[NAME_SIZE], GError **error)
-{
-    *name = '\0';
-    int made = openat(file->directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, file->mode);
-    if (made >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)) {
-        if (made < 0)
-            fault_errno(error, errno, "cannot create %s", file->what);
-        return made;
-    }
-    do {
-        make_name(name);
-        made = openat(file->directory, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, file->mode);
-    } while (made < 0 && errno == EEXIST);
-    if (made < 0)
-        fault_errno(error, errno, "cannot create %s", file->what);
-    return made;
-}
-
-/* Give the complete file its name: by a link if that is free, else by way of a temporary one. */
-static bool publish(const struct blob_file *file, int made, char name[NAME_SIZE], GError **error)
-{
-    char path[PROC_SIZE];
-    proc_path(made, path);
-    if (*name == '\0' &&
-        linkat(AT_FDCWD, path, file->directory, file->name, AT_SYMLINK_FOLLOW) == 0)
-        return true;
-    while (*name == '\0') {
-        char temporary[NAME_SIZE];
-        make_name(temporary);
-        if (linkat(AT_FDCWD, path, file->directory, temporary, AT_SYMLINK_FOLLOW) == 0)
-            memcpy(name, temporary, NAME_SIZE);
-        else if (errno != EEXIST)
-            return fault_errno(error, errno, "cannot create %s", file->what);
-    }
-    return renameat(file->directory, name, file->directory, file->name) == 0 ||
-           fault_errno(error, errno, "cannot replace %s", file->what);
-}
-
 int blob_replace(const struct blob_file *file, GError **error)
 {
-    char name[NAME_SIZE];
-    autofd int made = open_unnamed(file, name, error);
-    if (made < 0)
+    char *temporary;
+    autofd int made = fd_create_unnamed(file->directory, file->mode, &temporary);
+    if (made < 0) {
+        fault_errno(error, errno, "cannot create %s", file->what);
         return -1;
-    if (fill(file, made, error) && set_attributes(file, made, error) &&
-        publish(file, made, name, error))
+    }
+    if (!fill(file, made, error) || !set_attributes(file, made, error)) {
+        fd_discard(file->directory, &temporary);
+        return -1;
+    }
+    if (fd_publish(file->directory, made, &temporary, file->name))
         return fd_steal(&made);
-    if (*name != '\0')
-        unlinkat(file->directory, name, 0);
+    fault_errno(error, errno, "cannot write %s", file->what);
     return -1;
 }
 
@@ -188,6 +145,7 @@ bool store_write_file(struct store *store, const struct digest *digest, int dire
         .name = name,
         .what = what,
         .mode = mode,
+        .exact = true,
         .mtime = mtime,
         .owner = (uid_t)-1,
         .group = (gid_t)-1,

@@ -16,6 +16,7 @@ struct blob_file {
     const char *name; /* one component */
     const char *what; /* its path, for messages */
     mode_t mode;      /* less umask */
+    bool exact;       /* the mode is as it is, whatever the umask */
     gint64 mtime;     /* ns; -1: leave */
     uid_t owner;      /* -1: leave; group alike */
     gid_t group;

@@ -34,7 +34,7 @@ bool store_materialize(const struct materialize_request *request, GError **error
 
 /*
  * Write blob `digest` to the new file `name` in `directory`, verified, via a temporary name so that
- * the file appears complete or not at all; `mode` is set exactly, less umask. Replaces a file or
+ * the file appears complete or not at all; `mode` is set exactly, whatever the umask. Replaces a file or
  * link of that name. mtime as above.
  */
 bool store_write_file(struct store *store, const struct digest *digest, int directory,

@@ -77,8 +77,7 @@ program() {
 
 @test "streams that share a descriptor keep their order when replayed" {
     script='for i in 1 2 3 4 5; do echo out $i; echo err $i >&2; done'
-    "$VIAL" run -- sh -c "$script" >first 2>&1
-    mv first ../first
+    "$VIAL" run -- sh -c "$script" >../first 2>&1
     "$VIAL" run -- sh -c "$script" >../second 2>&1
     cmp ../first ../second
 }
