@@ -26,6 +26,7 @@ gboolean fault_errno(GError **error, int number, const char *format, ...)
     g_autofree char *what = g_strdup_vprintf(format, arguments);
     va_end(arguments);
     g_set_error(error, FAULT, (int)code_for(number), "%s: %s", what, g_strerror(number));
+    errno = number;
     return FALSE;
 }
 

@@ -36,7 +36,7 @@ GQuark fault_quark(void);
 /*
  * Set *error from errno `number`: "WHAT: strerror". ENOSPC and EDQUOT become FAULT_NO_SPACE, EROFS
  * FAULT_READ_ONLY, everything else FAULT_IO. Always returns false, so that callers can
- * `return fault_errno(...)`.
+ * `return fault_errno(...)`, and leaves `number` in errno.
  */
 gboolean fault_errno(GError **error, int number, const char *format, ...) G_GNUC_PRINTF(3, 4);
 

@@ -115,7 +115,8 @@ static bool check_arguments(const struct arguments *arguments, enum commit_polic
 
 struct output {
     struct event_sink *text;
-    bool broken[3]; /* nobody reads this stream any more */
+    bool broken[3]; /* it takes no more */
+    int failure;    /* errno if something was lost that somebody may still want, else 0 */
 };
 
 static void forward(enum output_stream stream, const void *data, size_t size, void *user)
@@ -126,6 +127,9 @@ static void forward(enum output_stream stream, const void *data, size_t size, vo
         return;
     ui_clear_line(output->text);
     output->broken[descriptor] = !fd_write_all(descriptor, data, size, "output", NULL);
+    /* A reader that left, as head does, and a descriptor that was closed want nothing. */
+    if (output->broken[descriptor] && errno != EPIPE && errno != EBADF)
+        output->failure = errno;
 }
 
 /* --- running ---------------------------------------------------------------------------------- */
@@ -220,8 +224,13 @@ static int run_with(struct session *session, const struct arguments *arguments,
         .output = forward,
         .user = &output,
     };
-    return arguments->check > 0 ? run_check(session, &request, arguments->check)
-                                : run_once(session, &request, sink);
+    int status = arguments->check > 0 ? run_check(session, &request, arguments->check)
+                                      : run_once(session, &request, sink);
+    if (output.failure == 0)
+        return status;
+    fprintf(stderr, "vial: what the command printed did not all arrive: %s\n",
+            g_strerror(output.failure));
+    return status == 0 ? EXIT_FAILED : status;
 }
 
 /* $VIAL_STORE_LIMIT, or a size that a developer's disk can spare. */

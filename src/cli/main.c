@@ -2,9 +2,11 @@
 /* Finds the command. */
 #include "cli/cli.h"
 
+#include <fcntl.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct command {
     const char *name;
@@ -42,8 +44,22 @@ static const struct command *find(const char *name)
     return NULL;
 }
 
+/*
+ * A caller may have closed 0 to 2. What is opened next, such as the store's index, would get the
+ * number and then be written to as standard output. For reading only, so that writing still fails.
+ */
+static bool fill_standard_descriptors(void)
+{
+    for (int descriptor = 0; descriptor <= 2; descriptor++)
+        if (fcntl(descriptor, F_GETFD) < 0 && open("/dev/null", O_RDONLY) != descriptor)
+            return false;
+    return true;
+}
+
 int main(int argc, char **argv)
 {
+    if (!fill_standard_descriptors())
+        return EXIT_FAILED;
     setlocale(LC_CTYPE, "");
     if (argc < 2)
         return print_help(stderr, EXIT_USAGE);
