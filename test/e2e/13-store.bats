@@ -104,7 +104,7 @@ sample() {
     sample a
     sleep 0.1 # past the racy window of files that were just written
     vial store put a
-    strace -f -e trace=openat,openat2,open -o ../trace "$VIAL" store put a
+    traced -f -e trace=openat,openat2,open -o ../trace "$VIAL" store put a
     [[ $(grep -cE '"(one|tool)"' ../trace) == 0 ]] || fail "$(grep -E '"(one|tool)"' ../trace)"
 }
 

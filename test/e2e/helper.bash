@@ -61,6 +61,11 @@ vial() {
     "$VIAL" "$@"
 }
 
+# traced OPTION… COMMAND…: under strace, where the leak checker of a sanitized build cannot work.
+traced() {
+    ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 strace "$@"
+}
+
 fail() {
     printf '%s\n' "$@" >&2
     return 1
