@@ -78,6 +78,28 @@ static struct tree *complete_inputs(const struct action *action, GError **error)
     return tree;
 }
 
+/*
+ * Inputs have the same modes whatever the user's umask, which belongs to the process: it is another
+ * one while any thread is here.
+ */
+static void borrow_mask(bool begin)
+{
+    static GMutex lock;
+    static unsigned users;
+    static mode_t before;
+    g_mutex_lock(&lock);
+    if (begin && users++ == 0)
+        before = umask(022);
+    else if (!begin && --users == 0)
+        umask(before);
+    g_mutex_unlock(&lock);
+}
+
+/*
+ * Large blobs are not hard-linked, even where the command could not write to them: `touch
+ * configure` and `cp data copy; echo >> copy` would fail, and only for root and only for large
+ * files.
+ */
 bool sandbox_provide(struct files *files, GError **error)
 {
     const struct execution_request *request = files->request;
@@ -91,12 +113,16 @@ bool sandbox_provide(struct files *files, GError **error)
         .mtime = SANDBOX_INPUT_TIME,
         .owner = files->separate ? SANDBOX_HOST_ID : (uid_t)-1,
         .group = files->separate ? SANDBOX_HOST_ID : (gid_t)-1,
-        .hard_links = files->separate,
         .learn = files->known,
         .jobs = request->jobs,
         .cancel = request->interrupt,
     };
-    return files->provided != NULL && store_materialize(&materialize, error);
+    if (files->provided == NULL)
+        return false;
+    borrow_mask(true);
+    bool ok = store_materialize(&materialize, error);
+    borrow_mask(false);
+    return ok;
 }
 
 /* --- after ------------------------------------------------------------------------------------ */
@@ -185,6 +211,11 @@ static bool note_change(const char *path, const struct tree_entry *before,
     return true;
 }
 
+static gint compare_texts(gconstpointer a, gconstpointer b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 static void clear_change(gpointer data)
 {
     g_free((char *)((struct tree_change *)data)->path);
@@ -208,6 +239,7 @@ static bool compare(const struct files *files, struct tree *before, struct tree 
                    : tree_apply(empty, (const struct tree_change *)(void *)changes.present->data,
                                 changes.present->len, error);
     if (changes.gone->len > 0) {
+        g_ptr_array_sort(changes.gone, compare_texts);
         g_ptr_array_add(changes.gone, NULL);
         result->deleted = (char **)g_ptr_array_free(g_steal_pointer(&changes.gone), FALSE);
     }

@@ -26,6 +26,7 @@ struct init {
     int directory, parent;
     pid_t command;
     int status;
+    struct network network;
     struct report report;
 };
 
@@ -166,18 +167,11 @@ static void rename_process(void)
 
 /* --- life ------------------------------------------------------------------------------------- */
 
-/*
- * Become the inner user, who still has all capabilities in here until it executes something. A
- * change of user clears the death signal, which is why it is set last.
- */
-static bool become(struct init *self)
+/* Wait for our directory and our maps; in this order, for the way to it may be root's alone. */
+static bool await_foundation(struct init *self)
 {
     const struct plan *plan = self->plan;
     char byte;
-    if (plan->level == SANDBOX_NAMESPACES)
-        rename_process();
-    else
-        prctl(PR_SET_CHILD_SUBREAPER, 1);
     while (next_order(self) != ORDER_MADE)
         continue;
     self->directory = openat(AT_FDCWD, plan->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -185,14 +179,37 @@ static bool become(struct init *self)
         return sandbox_fail(&self->report, "enter", plan->path);
     if (read(self->parent, &byte, 1) != 1)
         _exit(1); /* the supervisor failed and has said so, or is gone */
-    if (plan->separate && (syscall(SYS_setresgid, SANDBOX_ID, SANDBOX_ID, SANDBOX_ID) < 0 ||
-                           syscall(SYS_setresuid, SANDBOX_ID, SANDBOX_ID, SANDBOX_ID) < 0))
+    return true;
+}
+
+/*
+ * Become the inner user, who still has all capabilities in here until it executes something. A
+ * change of user clears the death signal, which is why that is set last.
+ */
+static bool become_user(struct init *self)
+{
+    if (self->plan->separate && (syscall(SYS_setresgid, SANDBOX_ID, SANDBOX_ID, SANDBOX_ID) < 0 ||
+                                 syscall(SYS_setresuid, SANDBOX_ID, SANDBOX_ID, SANDBOX_ID) < 0))
         return sandbox_fail(&self->report, "become the user", NULL);
-    if (plan->level == SANDBOX_NAMESPACES)
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    return true;
+}
+
+static bool set_up(struct init *self)
+{
+    const struct plan *plan = self->plan;
+    struct report *report = &self->report;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-        return sandbox_fail(&self->report, "give up new privileges", NULL);
-    return plan->level == SANDBOX_DIRECTORY || sandbox_enter(plan, self->directory, &self->report);
+        return sandbox_fail(report, "give up new privileges", NULL);
+    if (plan->level == SANDBOX_DIRECTORY) {
+        prctl(PR_SET_CHILD_SUBREAPER, 1);
+        return await_foundation(self);
+    }
+    rename_process();
+    return (plan->network || sandbox_begin_network(&self->network, report)) &&
+           await_foundation(self) && become_user(self) &&
+           sandbox_enter(plan, self->directory, report) &&
+           (plan->network || sandbox_enter_network(&self->network, report));
 }
 
 /* For --check: other process ids, where the kernel lets the counter be set. */
@@ -235,7 +252,7 @@ void sandbox_init(const struct plan *plan, int parent)
 {
     struct init self = { .plan = plan, .directory = -1, .parent = parent };
     watch_children();
-    if (become(&self)) {
+    if (set_up(&self)) {
         vary(plan);
         int order;
         while ((order = next_order(&self)) != ORDER_START && order != ORDER_PROBE)

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static bool cancelled(const struct execution_request *request, GError **error)
@@ -27,8 +28,11 @@ static bool provide_input(struct launch *launch, const struct execution_request 
     const struct plan *plan = launch->plan;
     if (plan->input == NULL)
         return true;
-    return store_write_file(request->store, &request->action->stdin_blob, launch->directory,
-                            plan->input, 0444, -1, error);
+    if (!store_write_file(request->store, &request->action->stdin_blob, launch->directory,
+                          plan->input, 0444, -1, error))
+        return false;
+    return fchmodat(launch->directory, plan->input, 0444, 0) == 0 || /* whatever the umask */
+           fault_errno(error, errno, "cannot open standard input to the command");
 }
 
 static bool fill(const struct sandbox *sandbox, struct launch *launch, struct files *files,

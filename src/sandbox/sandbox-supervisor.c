@@ -119,8 +119,6 @@ static bool start_init(struct supervisor *self)
     unsigned long flags = 0;
     if (plan->level == SANDBOX_NAMESPACES)
         flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
-    if (plan->level == SANDBOX_NAMESPACES && !plan->network)
-        flags |= CLONE_NEWNET;
     if (pipe2(self->parent, O_CLOEXEC) < 0)
         return sandbox_fail(&self->report, "make a pipe", NULL);
     if (fchdir(plan->base) < 0) /* init's way to the run's directory */

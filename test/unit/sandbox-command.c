@@ -329,6 +329,37 @@ static void interrupted_before_the_start_it_does_not_run(void)
     assert_fault(box->error, FAULT_CANCELLED, "");
 }
 
+/* --- many at once ----------------------------------------------------------------------------- */
+
+/*
+ * Each thread executes a program that it has just written, while others fork: a descriptor of one
+ * run in the processes of another would keep the file busy, or a stream open for ever.
+ */
+static gpointer run_many(gpointer data)
+{
+    for (int i = 0; i < 25; i++) {
+        g_autoptr(box) box = box_new();
+        g_autofree char *script = g_strdup_printf("run*=#!/bin/sh\necho %d; cat in; sleep 0\n", i);
+        g_autofree char *input = g_strdup_printf("in=thread %p", data);
+        g_autofree char *expected = g_strdup_printf("%d\nthread %p", i, data);
+        box_inputs(box, script, input);
+        box_set_argv(box, (const char *const[]){ "./run", NULL });
+        box_try(box);
+        g_assert_no_error(box->error);
+        g_assert_cmpstr(box->out->str, ==, expected);
+    }
+    return NULL;
+}
+
+static void threads_do_not_disturb_each_other(void)
+{
+    GThread *threads[4];
+    for (size_t i = 0; i < G_N_ELEMENTS(threads); i++)
+        threads[i] = g_thread_new("run", run_many, &threads[i]);
+    for (size_t i = 0; i < G_N_ELEMENTS(threads); i++)
+        g_thread_join(threads[i]);
+}
+
 /* --- what it leaves running --------------------------------------------------------------------
  */
 
@@ -403,6 +434,7 @@ int main(int argc, char **argv)
     add_everywhere(P "second-interrupt-kills", second_interrupt_kills);
     add_sealed(P "interrupted-before-the-start-it-does-not-run",
                interrupted_before_the_start_it_does_not_run);
+    add_everywhere(P "threads-do-not-disturb-each-other", threads_do_not_disturb_each_other);
     add_everywhere(P "daemons-end-with-the-command", daemons_end_with_the_command);
     add_everywhere(P "crowds-end-with-the-command", crowds_end_with_the_command);
     add_case(P "stopped-command-is-still-ended", "user-directory", stopped_command_is_still_ended,

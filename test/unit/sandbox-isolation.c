@@ -78,7 +78,7 @@ static void processes_are_its_own(void)
     g_autoptr(box) box = box_new();
     box_pass(box, "echo $$; cat /proc/1/comm; set -- /proc/[0-9]*; echo $*; kill -9 1;\n"
                   "kill -0 1 && echo init lives");
-    g_assert_cmpstr(box->out->str, ==, "2\ninit\n/proc/1 /proc/2\ninit lives\n");
+    g_assert_cmpstr(box->out->str, ==, "3\ninit\n/proc/1 /proc/3\ninit lives\n");
 }
 
 /* The sandbox's init is a copy of vial, whose arguments are none of the command's business. */
@@ -172,10 +172,14 @@ static void descriptors_are_three(void)
 static void limits_and_mask_are_fixed(void)
 {
     g_autoptr(box) box = box_new();
+    box_inputs(box, "input=x", "run*=x", "below/input=x");
+    g_assert_true(store_batch_put(box->batch, "stdin\n", 6, &box->action->stdin_blob, NULL));
+    g_assert_true(store_batch_commit(box->batch, NULL));
     mode_t before = umask(077);
-    box_pass(box, "umask; ulimit -c; touch file; mkdir directory; stat -c %a file directory");
-    g_assert_cmpstr(box->out->str, ==, "0022\n0\n644\n755\n");
-    umask(before);
+    box_pass(box, "umask; ulimit -c; touch file; mkdir directory\n"
+                  "stat -c %a file directory . below input run; cat");
+    g_assert_cmpstr(box->out->str, ==, "0022\n0\n644\n755\n755\n755\n644\n755\nstdin\n");
+    g_assert_cmpuint(umask(before), ==, 077);
 }
 
 static void session_has_no_terminal(void)
@@ -214,7 +218,7 @@ static int inside(void)
     g_autoptr(box) box = box_new();
     box_inputs(box, "x=inner");
     box_pass(box, "cat x; echo; id -u; hostname; pwd; echo $$; echo > y");
-    g_assert_cmpstr(box->out->str, ==, "inner\n1000\nvial\n/workspace\n2\n");
+    g_assert_cmpstr(box->out->str, ==, "inner\n1000\nvial\n/workspace\n3\n");
     assert_tree(box->execution.outputs, "y=\n");
     g_print("all well\n");
     return 0;
