@@ -242,11 +242,20 @@ static enum outcome read_link(struct reading *reading, struct entry *entry, stru
     return OUTCOME_DONE;
 }
 
+/*
+ * A link never changes, it can only be replaced; a directory whose times are those of its record
+ * still holds the same ones, which then need no look.
+ */
+static bool is_same_link(const struct reading *reading, const struct entry *entry)
+{
+    return reading->node->from_record && entry->known.kind == STAT_LINK;
+}
+
 static enum outcome take_link(struct reading *reading, struct entry *entry, struct stat *status,
                               GError **error)
 {
     entry->tree.kind = TREE_SYMLINK;
-    if (is_known(reading, entry, status, STAT_LINK)) {
+    if (is_same_link(reading, entry) || is_known(reading, entry, status, STAT_LINK)) {
         entry->tree.target = entry->known.target;
     } else {
         enum outcome outcome = read_link(reading, entry, status, error);
@@ -279,6 +288,8 @@ static const char *name_kind(mode_t mode)
 static enum outcome try_entry(struct reading *reading, struct entry *entry, GError **error)
 {
     struct stat status;
+    if (is_same_link(reading, entry))
+        return take_link(reading, entry, &status, error);
     if (fstatat(reading->directory, entry->tree.name, &status, AT_SYMLINK_NOFOLLOW) < 0)
         return refuse(reading, entry, error);
     if (entry->known.kind == STAT_NONE && !g_utf8_validate(entry->tree.name, -1, NULL))
