@@ -35,7 +35,8 @@ struct run {
     struct execution execution;
     struct store_claim *claim;
     char *reason;        /* why it runs */
-    const char *refusal; /* why its result is not stored; borrowed from the result */
+    const char *refusal; /* why its result is not stored; borrowed from the result or `failure` */
+    char *failure;       /* what the store said */
     enum sandbox_level level;
 };
 
@@ -51,6 +52,7 @@ static void run_clear(struct run *run)
     glob_free(run->output_glob);
     action_free(run->action);
     store_close(run->spare);
+    g_free(run->failure);
     g_free(run->reason);
 }
 
@@ -304,7 +306,8 @@ static void remember(struct run *run, const struct result *result, bool stored)
                                          : run->reason,
     };
     g_autoptr(GError) error = NULL;
-    if (!history_append(run->session->store, &entry, &error) &&
+    bool warned = run->failure != NULL || run->spare != NULL;
+    if (!history_append(run->session->store, &entry, &error) && !warned &&
         !g_error_matches(error, FAULT, FAULT_READ_ONLY))
         warn(run, "this run is not in the history: %s", error->message);
 }
@@ -475,8 +478,7 @@ static bool store_result(struct run *run, struct store_batch *batch)
     stat_cache_flush(run->session->stats, batch);
     if (action_store(run->action, batch, &ignored, &error) && store_batch_commit(batch, &error))
         return run->refusal == NULL;
-    run->refusal = "the store could not be written";
-    warn(run, "the result is not stored: %s", error->message);
+    run->refusal = run->failure = g_strdup(error->message);
     return false;
 }
 
@@ -498,6 +500,7 @@ static void trim(struct run *run, bool stored)
 static bool run_command(struct run *run, GError **error)
 {
     g_autoptr(store_batch) batch = store_batch_new(run->store);
+    store_batch_go_on(batch); /* outputs reach the workspace even if they do not fit the store */
     if (!execute(run, batch, error))
         return false;
     bool stored = store_result(run, batch);

@@ -8,13 +8,15 @@
  *     early commit).
  *  2. `generation` was read before the first look-up. If it has not moved by the time of the
  *     commit, nothing known can have gone.
- *  3. A batch whose early commit failed commits nothing more: `failure` says why.
+ *  3. A batch whose early commit failed, or that goes on after a failure, commits nothing more:
+ *     `failure` says why.
  */
 #include "store/store-internal.h"
 
 #include "base/fault.h"
 #include "base/fd.h"
 
+#include <errno.h>
 #include <unistd.h>
 
 /* Blobs waiting in memory beyond this are committed early. */
@@ -30,6 +32,7 @@ struct store_batch {
     GHashTable *staged; /* set: struct digest * within changes.staged */
     guint64 waiting;    /* bytes in changes.blobs */
     GError *failure;
+    bool goes_on;
 };
 
 void store_change_free(struct store_change *change)
@@ -153,6 +156,30 @@ static bool failed(struct store_batch *batch, GError **error)
     return batch->failure != NULL;
 }
 
+void store_batch_go_on(struct store_batch *batch)
+{
+    batch->goes_on = true;
+}
+
+/* There is no point in writing any more. */
+static bool has_given_up(struct store_batch *batch)
+{
+    g_mutex_lock(&batch->lock);
+    bool given_up = batch->goes_on && batch->failure != NULL;
+    g_mutex_unlock(&batch->lock);
+    return given_up;
+}
+
+/* Takes `cause`, which may be NULL if there was one before. */
+static void give_up(struct store_batch *batch, GError *cause)
+{
+    g_mutex_lock(&batch->lock);
+    if (batch->failure == NULL)
+        batch->failure = g_steal_pointer(&cause);
+    g_mutex_unlock(&batch->lock);
+    g_clear_error(&cause);
+}
+
 static bool commit_early(struct store_batch *batch, struct store_changes *changes, GError **error)
 {
     g_autoptr(GError) cause = NULL;
@@ -221,10 +248,9 @@ static bool put_bytes(struct store_batch *batch, GBytes *bytes, struct digest *o
     return !refused(batch->store, error) && add_waiting(batch, out, bytes, error);
 }
 
-bool store_batch_put(struct store_batch *batch, const void *data, size_t size, struct digest *out,
-                     GError **error)
+static bool put_data(struct store_batch *batch, const void *data, size_t size,
+                     const struct digest *out, GError **error)
 {
-    digest_of(data, size, out);
     if (have(batch, out))
         return true;
     if (refused(batch->store, error))
@@ -243,6 +269,20 @@ bool store_batch_put(struct store_batch *batch, const void *data, size_t size, s
     }
     add_staged(batch, out, g_steal_pointer(&name));
     return true;
+}
+
+bool store_batch_put(struct store_batch *batch, const void *data, size_t size, struct digest *out,
+                     GError **error)
+{
+    GError *cause = NULL;
+    digest_of(data, size, out);
+    if (has_given_up(batch) || put_data(batch, data, size, out, &cause))
+        return true;
+    if (batch->goes_on)
+        give_up(batch, cause);
+    else
+        g_propagate_error(error, cause);
+    return batch->goes_on;
 }
 
 static bool changed(const char *what, GError **error)
@@ -266,7 +306,7 @@ static bool put_small_file(struct store_batch *batch, int descriptor, gint64 siz
     return put_bytes(batch, bytes, out, error);
 }
 
-/* Hash the rest of `from` on its way into `to`. */
+/* Hash the rest of `from` on its way into `to`, unless that is -1. */
 static bool copy_and_hash(int from, int to, gint64 size, const char *what, const char *store_path,
                           struct digest *out, GError **error)
 {
@@ -278,7 +318,7 @@ static bool copy_and_hash(int from, int to, gint64 size, const char *what, const
         digest_update(&context, buffer, (size_t)count);
         if (context.size > size)
             return changed(what, error);
-        if (!fd_write_all(to, buffer, (size_t)count, store_path, error))
+        if (to >= 0 && !fd_write_all(to, buffer, (size_t)count, store_path, error))
             return false;
     }
     if (count < 0)
@@ -287,8 +327,8 @@ static bool copy_and_hash(int from, int to, gint64 size, const char *what, const
     return out->size == size || changed(what, error);
 }
 
-bool store_batch_put_file(struct store_batch *batch, int descriptor, gint64 size, const char *what,
-                          struct digest *out, GError **error)
+static bool put_file(struct store_batch *batch, int descriptor, gint64 size, const char *what,
+                     struct digest *out, GError **error)
 {
     struct store *store = batch->store;
     if ((guint64)size <= store->inline_limit)
@@ -307,6 +347,26 @@ bool store_batch_put_file(struct store_batch *batch, int descriptor, gint64 size
         store->ops->unstage(store, name);
     else
         add_staged(batch, out, g_steal_pointer(&name));
+    return true;
+}
+
+bool store_batch_put_file(struct store_batch *batch, int descriptor, gint64 size, const char *what,
+                          struct digest *out, GError **error)
+{
+    g_autoptr(GError) cause = NULL;
+    off_t start = batch->goes_on ? lseek(descriptor, 0, SEEK_CUR) : 0;
+    if (!has_given_up(batch) && put_file(batch, descriptor, size, what, out, &cause))
+        return true;
+    if (!batch->goes_on) {
+        g_propagate_error(error, g_steal_pointer(&cause));
+        return false;
+    }
+    /* If it can be read once more, it was the writing that failed. */
+    if (lseek(descriptor, start, SEEK_SET) < 0)
+        return fault_errno(error, errno, "cannot rewind %s", what);
+    if (!copy_and_hash(descriptor, -1, size, what, NULL, out, error))
+        return false;
+    give_up(batch, g_steal_pointer(&cause));
     return true;
 }
 

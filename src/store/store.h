@@ -111,6 +111,12 @@ struct store_batch *store_batch_new(struct store *store);
 void store_batch_free(struct store_batch *batch); /* drops what was not committed */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(store_batch, store_batch_free)
 
+/*
+ * From now on what cannot be written is no error until store_batch_commit(), which then writes
+ * nothing and gives the first one: all that is put is hashed all the same.
+ */
+void store_batch_go_on(struct store_batch *batch);
+
 /* Thread-safe, unlike the rest of a batch: capture's threads share one. */
 bool store_batch_put(struct store_batch *batch, const void *data, size_t size, struct digest *out,
                      GError **error);
