@@ -21,7 +21,7 @@ struct run {
     const struct input *input;
     struct run_outcome *out;
     gint64 start;        /* monotonic, microseconds */
-    gint64 began;        /* the kernel's coarse clock when capture began, ns */
+    gint64 began;        /* when capture began, ns since the epoch */
     struct store *store; /* the session's, or `spare` when that cannot be written */
     struct store *spare; /* in memory */
     struct action *action;
@@ -181,8 +181,9 @@ static gpointer fingerprint_thread(gpointer data)
 /* The machine and the workspace at once: each is about one stat per file. */
 static bool observe(struct run *run, GError **error)
 {
+    /* Not the coarse clock: since 6.13 ctimes can be some milliseconds ahead of it. */
     struct timespec now;
-    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    clock_gettime(CLOCK_REALTIME, &now);
     run->began = fd_nanoseconds(now);
     struct fingerprint work = { .run = run };
     GThread *thread = g_thread_new("fingerprint", fingerprint_thread, &work);
@@ -270,6 +271,8 @@ static bool commit(struct run *run, const struct tree *outputs, const struct res
         .outputs = outputs,
         .result = result,
         .source = source,
+        .git_named = selection_names(run->request->inputs, ".git") ||
+                     selection_names(run->request->outputs, ".git"),
         .began = run->began,
         .newest = run->newest,
     };

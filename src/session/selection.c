@@ -54,12 +54,11 @@ static bool add_input(const struct session *session, struct glob *glob, const ch
                          : glob_add_path(glob, path, false, error);
 }
 
-/* Is `name` a component of any -i argument, so that the user means it? */
-static bool is_named(char *const *inputs, const char *name)
+bool selection_names(char *const *arguments, const char *name)
 {
-    for (; inputs != NULL && *inputs != NULL; inputs++) {
-        g_auto(GStrv) parts = g_strsplit(*inputs, "/", -1);
-        if (g_strv_contains((const char *const *)parts, name))
+    for (; arguments != NULL && *arguments != NULL; arguments++) {
+        g_auto(GStrv) parts = g_strsplit(*arguments, "/", -1);
+        if (**arguments != '!' && g_strv_contains((const char *const *)parts, name))
             return true;
     }
     return false;
@@ -71,7 +70,7 @@ struct glob *selection_inputs(const struct session *session, char *const *inputs
     for (char *const *input = inputs; input != NULL && *input != NULL; input++)
         if (!add_input(session, glob, *input, error))
             return NULL;
-    if (!is_named(inputs, ".git") && !glob_add(glob, "", "!.git", error))
+    if (!selection_names(inputs, ".git") && !glob_add(glob, "", "!.git", error))
         return NULL;
     if (session->store_path != NULL && *session->store_path != '\0' &&
         !glob_add_path(glob, session->store_path, true, error))

@@ -24,6 +24,10 @@ char *workspace_find(const char *directory);
 
 /* --- selection.c ------------------------------------------------------------------------------ */
 
+/* Is `name` a component of any -i or -o argument, so that the user means it? NULL: there is none.
+ */
+bool selection_names(char *const *arguments, const char *name);
+
 /* The glob that -i arguments mean, or everything but .git and the store. FAULT_USAGE. */
 struct glob *selection_inputs(const struct session *session, char *const *inputs, GError **error);
 
@@ -72,9 +76,10 @@ struct commit {
     const struct glob *stale_glob;
     const struct tree *outputs;
     const struct result *result;
-    int source;    /* where outputs lie as files, or -1: in the store */
-    gint64 began;  /* when capture began, ns since the epoch, kernel's coarse clock */
-    gint64 newest; /* newest mtime of an input, ns */
+    bool git_named; /* -i or -o names one: rule 5 of commit.c does not hold */
+    int source;     /* where outputs lie as files, or -1: in the store */
+    gint64 began;   /* when capture began, ns since the epoch */
+    gint64 newest;  /* newest mtime of an input, ns */
     guint64 written, deleted, unchanged, kept; /* counted */
 };
 

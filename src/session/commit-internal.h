@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Shared by the files of commit alone: what lies at one place of the workspace, and how something
+ * else gets there, complete or not at all and only if nobody has been there meanwhile.
+ */
+#ifndef SESSION_COMMIT_INTERNAL_H
+#define SESSION_COMMIT_INTERNAL_H
+
+#include "action/action.h"
+
+#include <limits.h>
+#include <sys/stat.h>
+
+/* What lay at a place when it was looked at. */
+struct present {
+    bool exists;
+    struct stat status;
+    struct tree_entry entry; /* of a directory the kind alone */
+    char target[PATH_MAX];   /* what `entry` points to */
+};
+
+/* False: something that no tree holds, or that cannot be read. */
+bool present_look(int directory, const char *name, struct present *out);
+
+/* A place in the workspace. What lies there is replaced only while it is still `present`. */
+struct place {
+    int directory;
+    const char *name; /* in `directory` */
+    const char *path; /* for messages */
+    const struct present *present;
+};
+
+/* What a file is besides its content. */
+struct dress {
+    mode_t mode;
+    gint64 mtime;                     /* ns since the epoch */
+    const struct output_extra *extra; /* attributes and holes; or NULL */
+};
+
+/*
+ * Each makes one thing under a temporary name and moves it into place. FAULT_CONFLICT, with nothing
+ * changed, if something else has come there since it was looked at.
+ */
+bool place_file(const struct place *place, int source, const struct tree_entry *entry,
+                const struct dress *dress, GError **error);
+bool place_blob(const struct place *place, struct store *store, const struct tree_entry *entry,
+                const struct dress *dress, GError **error);
+bool place_hard_link(const struct place *place, int directory, const char *name, GError **error);
+bool place_symlink(const struct place *place, const char *target, GError **error);
+bool place_fifo(const struct place *place, mode_t mode, GError **error);
+
+/* Set mode and attributes of an open directory. */
+bool dress_directory(int directory, const char *path, mode_t mode, const struct output_extra *extra,
+                     GError **error);
+
+#endif
