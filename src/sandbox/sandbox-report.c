@@ -61,21 +61,20 @@ static bool not_found(const struct plan *plan, GError **error)
                      name, searched->len == 0 ? "nothing" : searched->str);
 }
 
-/* What the kernel means by its refusals of clone(). */
-static const char *refusal(int number)
+/* What the kernel means by its refusals of namespaces and of mounts in them. */
+static const char *explain(const struct report *report)
 {
-    switch (number) {
-    case ENOSPC:
-    case EUSERS:
+    bool clone = strcmp(report->what, SANDBOX_CLONE) == 0;
+    int number = report->number;
+    if (clone && (number == ENOSPC || number == EUSERS))
         return "a limit in /proc/sys/user, or of nesting, is reached";
-    case EPERM:
-        return "user namespaces are refused here, by a setting of the system or the container";
-    case EINVAL:
-    case ENOSYS:
+    if (clone && (number == EINVAL || number == ENOSYS))
         return "the kernel lacks namespaces, or a filter of the container hides them";
-    default:
-        return g_strerror(number);
-    }
+    if (number == EPERM && report->path != NULL && strcmp(report->path, "proc") == 0)
+        return "refused, as where a container masks parts of /proc";
+    if (number == EPERM || (clone && number == EACCES))
+        return "refused by a setting of the system or the container";
+    return g_strerror(number);
 }
 
 bool sandbox_fault(const struct report *report, const struct plan *plan, GError **error)
@@ -85,8 +84,6 @@ bool sandbox_fault(const struct report *report, const struct plan *plan, GError 
     if (report->kind == REPORT_NOT_RUNNABLE)
         return not_runnable(report, error);
     g_autofree char *path = report->path == NULL ? NULL : path_quote(report->path);
-    const char *reason = strcmp(report->what, SANDBOX_CLONE) == 0 ? refusal(report->number)
-                                                                  : g_strerror(report->number);
     return fault_set(error, FAULT_SANDBOX, "cannot %s%s%s for the sandbox: %s", report->what,
-                     path == NULL ? "" : " ", path == NULL ? "" : path, reason);
+                     path == NULL ? "" : " ", path == NULL ? "" : path, explain(report));
 }

@@ -167,14 +167,38 @@ static bool probe_namespaces(GError **error)
     return ok;
 }
 
+/* The settings by which distributions refuse namespaces to ordinary users; or NULL. */
+static const char *setting_to_blame(void)
+{
+    static const struct {
+        const char *path, *refusal, *name;
+    } settings[] = {
+        { "/proc/sys/user/max_user_namespaces", "0\n", "user.max_user_namespaces is 0" },
+        { "/proc/sys/kernel/unprivileged_userns_clone", "0\n",
+          "kernel.unprivileged_userns_clone is 0" },
+        { "/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1\n",
+          "kernel.apparmor_restrict_unprivileged_userns is 1" },
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(settings); i++) {
+        g_autofree char *value = NULL;
+        if (g_file_get_contents(settings[i].path, &value, NULL, NULL) &&
+            strcmp(value, settings[i].refusal) == 0)
+            return settings[i].name;
+    }
+    return NULL;
+}
+
 enum sandbox_level sandbox_probe(char **reason)
 {
     static gsize probed;
     static char *refusal;
     if (g_once_init_enter(&probed)) {
         g_autoptr(GError) error = NULL;
-        if (!probe_namespaces(&error))
-            refusal = g_strdup(error->message);
+        if (!probe_namespaces(&error)) {
+            const char *setting = setting_to_blame();
+            refusal = setting == NULL ? g_strdup(error->message)
+                                      : g_strdup_printf("%s (%s)", error->message, setting);
+        }
         g_once_init_leave(&probed, 1);
     }
     if (reason != NULL)

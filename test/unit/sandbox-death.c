@@ -146,31 +146,6 @@ static void sweep_removes_the_dead_and_spares_the_living(void)
     g_assert_cmpint(g_rmdir(kept), ==, 0);
 }
 
-/* /tmp is everybody's: a directory that waits for us there may be somebody else's trap. */
-static void strangers_directory_is_not_used(void)
-{
-    g_autoptr(box) box = box_new();
-    g_autofree char *base = box_base(box);
-    g_assert_cmpint(g_mkdir(base, 0777), ==, 0);
-    g_assert_cmpint(g_chmod(base, 0777), ==, 0);
-    box_pass(box, "echo fine > file");
-    assert_tree(box->execution.outputs, "file=fine\n");
-    g_assert_cmpint(box_leftovers(box), ==, 0);
-    execution_clear(&box->execution);
-    g_assert_cmpint(g_rmdir(base), ==, 0);
-    g_autoptr(GDir) scratch = g_dir_open(box->scratch, 0, NULL);
-    g_assert_cmpstr(g_dir_read_name(scratch), ==, NULL);
-}
-
-static void scratch_that_cannot_be_written_is_an_error(void)
-{
-    g_autoptr(box) box = box_new();
-    box->options.scratch = "/proc";
-    box_set_argv(box, (const char *const[]){ "true", NULL });
-    g_assert_false(box_try(box));
-    g_assert_nonnull(strstr(box->error->message, "/proc/vial-"));
-}
-
 /* --- kept ------------------------------------------------------------------------------------- */
 
 static void kept_run_can_be_repeated(void)
@@ -252,9 +227,6 @@ int main(int argc, char **argv)
     add_everywhere(P "death-of-init-ends-all", death_of_init_ends_all);
     add_everywhere(P "sweep-removes-the-dead-and-spares-the-living",
                    sweep_removes_the_dead_and_spares_the_living);
-    add_sealed(P "strangers'-directory-is-not-used", strangers_directory_is_not_used);
-    add_sealed(P "scratch-that-cannot-be-written-is-an-error",
-               scratch_that_cannot_be_written_is_an_error);
     add_everywhere(P "kept-run-can-be-repeated", kept_run_can_be_repeated);
     add_sealed(P "nothing-is-kept-of-what-did-not-run", nothing_is_kept_of_what_did_not_run);
     add_everywhere(P "variations-change-only-what-they-may", variations_change_only_what_they_may);

@@ -2,9 +2,7 @@
 /* What a sealed command can see, reach and be. */
 #include "sandbox-support.h"
 
-#include <sched.h>
 #include <signal.h>
-#include <sys/prctl.h>
 
 static char *program; /* this test, to be run in a sandbox itself */
 
@@ -242,52 +240,6 @@ static void vial_works_inside_vial(void)
     g_assert_cmpstr(box->out->str, ==, "all well\n");
 }
 
-/* --- probing -----------------------------------------------------------------------------------
- */
-
-static void write_text(const char *path, const char *text)
-{
-    int file = open(path, O_WRONLY);
-    if (file < 0 || write(file, text, strlen(text)) < 0)
-        g_error("cannot write %s", path);
-    close(file);
-}
-
-static void enter_world_without_namespaces(void)
-{
-    g_autofree char *users = g_strdup_printf("0 %u 1", geteuid());
-    g_autofree char *groups = g_strdup_printf("0 %u 1", getegid());
-    g_assert_cmpint(unshare(CLONE_NEWUSER), ==, 0);
-    prctl(PR_SET_DUMPABLE, 1); /* or, after a change of user, our own /proc would be root's */
-    write_text("/proc/self/setgroups", "deny");
-    write_text("/proc/self/uid_map", users);
-    write_text("/proc/self/gid_map", groups);
-    write_text("/proc/sys/user/max_user_namespaces", "0");
-}
-
-static void probe_tells_why_there_is_no_better_level(void)
-{
-    pid_t child = fork();
-    if (child == 0) {
-        enter_world_without_namespaces();
-        g_autofree char *reason = NULL;
-        g_assert_cmpint(sandbox_probe(&reason), ==, SANDBOX_DIRECTORY);
-        if (strstr(reason, "namespaces") == NULL)
-            g_error("%s", reason);
-        g_autoptr(box) box = box_new();
-        box_set_argv(box, (const char *const[]){ "true", NULL });
-        g_assert_false(box_try(box));
-        assert_fault(box->error, FAULT_SANDBOX, "namespaces");
-        box->options.level = SANDBOX_DIRECTORY;
-        box_pass(box, "true");
-        g_clear_pointer(&box, box_free);
-        _exit(0);
-    }
-    int status;
-    g_assert_cmpint(waitpid(child, &status, 0), ==, child);
-    g_assert_cmpint(status, ==, 0);
-}
-
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "--inside") == 0)
@@ -313,7 +265,5 @@ int main(int argc, char **argv)
     add_everywhere(P "session-has-no-terminal", session_has_no_terminal);
     add_sealed(P "root's-commands-are-somebody-else", root_s_commands_are_somebody_else);
     add_sealed(P "vial-works-inside-vial", vial_works_inside_vial);
-    add_sealed(P "probe-tells-why-there-is-no-better-level",
-               probe_tells_why_there_is_no_better_level);
     return g_test_run();
 }
