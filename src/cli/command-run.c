@@ -261,6 +261,8 @@ static int run_in_session(const struct arguments *arguments, enum commit_policy 
     struct event_sink *text = ui_text_new(&options);
     struct event_sink *sink = ui_both_new(text, json);
     g_autoptr(session) session = session_open(here, store, sink, &error);
+    if (session != NULL && arguments->events != NULL)
+        session_exclude(session, arguments->events);
     int status =
         session == NULL ? status_of(error) : run_with(session, arguments, policy, text, sink);
     g_clear_error(&error);

@@ -103,12 +103,13 @@ static bool is_at_or_below(const char *path, const char *top)
     return strncmp(path, top, length) == 0 && (path[length] == '\0' || path[length] == '/');
 }
 
-/* The .git or store that `path` lies in, unless it was among the inputs; else NULL. */
+/* The .git or file of vial's own that `path` lies in, unless it was among the inputs; else NULL. */
 static char *unseen_place(const struct commit *commit, const char *path)
 {
-    const char *store = commit->session->store_path;
-    if (store != NULL && *store != '\0' && is_at_or_below(path, store))
-        return g_strdup(store);
+    char *const *own = commit->session->own;
+    for (size_t i = 0; i < G_N_ELEMENTS(commit->session->own); i++)
+        if (own[i] != NULL && is_at_or_below(path, own[i]))
+            return g_strdup(own[i]);
     if (commit->git_named)
         return NULL;
     for (const char *at = strstr(path, ".git"); at != NULL; at = strstr(at + 1, ".git")) {

@@ -72,9 +72,9 @@ struct glob *selection_inputs(const struct session *session, char *const *inputs
             return NULL;
     if (!selection_names(inputs, ".git") && !glob_add(glob, "", "!.git", error))
         return NULL;
-    if (session->store_path != NULL && *session->store_path != '\0' &&
-        !glob_add_path(glob, session->store_path, true, error))
-        return NULL;
+    for (size_t i = 0; i < G_N_ELEMENTS(session->own); i++)
+        if (session->own[i] != NULL && !glob_add_path(glob, session->own[i], true, error))
+            return NULL;
     return g_steal_pointer(&glob);
 }
 

@@ -14,7 +14,7 @@ struct session {
     char *root;      /* absolute path of the workspace */
     char *directory; /* where the user stands, relative to root, "" for root */
     int root_fd;
-    char *store_path; /* of the store relative to root if it lies inside, else NULL */
+    char *own[2]; /* vial's own files: the store and one more; relative to root, or NULL */
 };
 
 /* --- workspace.c ------------------------------------------------------------------------------ */
@@ -28,7 +28,7 @@ char *workspace_find(const char *directory);
  */
 bool selection_names(char *const *arguments, const char *name);
 
-/* The glob that -i arguments mean, or everything but .git and the store. FAULT_USAGE. */
+/* The glob that -i arguments mean, or everything but .git and vial's own. FAULT_USAGE. */
 struct glob *selection_inputs(const struct session *session, char *const *inputs, GError **error);
 
 /* After capture: every -i argument that is a plain path must have selected something. */

@@ -27,6 +27,9 @@ struct session *session_open(const char *directory, struct store *store, struct 
 void session_close(struct session *session);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(session, session_close)
 
+/* A file that vial itself writes, if it lies in the workspace: neither an input nor an output. */
+void session_exclude(struct session *session, const char *path);
+
 const char *session_workspace(const struct session *session); /* absolute path */
 
 enum commit_policy {

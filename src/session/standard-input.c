@@ -96,8 +96,9 @@ bool input_put(const struct input *input, struct store_batch *batch, GError **er
     struct digest found;
     if (input->digest.size == 0)
         return true;
-    if (!store_batch_put_file(batch, input->descriptor, input->digest.size, what, &found, error) ||
-        !rewind_input(input, error))
+    bool ok =
+        store_batch_put_file(batch, input->descriptor, input->digest.size, what, &found, error);
+    if (!rewind_input(input, ok ? error : NULL) || !ok) /* also for those who read after vial */
         return false;
     return digest_equal(&found, &input->digest) ||
            fault_set(error, FAULT_CHANGED, "%s changed while it was read", what);

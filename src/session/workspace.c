@@ -35,6 +35,21 @@ char *workspace_find(const char *directory)
     }
 }
 
+/* `path` relative to the root, or NULL: it lies outside, or is the root itself. */
+static char *path_inside(const struct session *session, const char *path)
+{
+    g_autofree char *real = realpath(path, NULL);
+    g_autofree char *root = realpath(session->root, NULL);
+    g_autofree char *inside = real == NULL || root == NULL ? NULL : path_below(root, "/", real);
+    return inside == NULL || *inside == '\0' ? NULL : g_steal_pointer(&inside);
+}
+
+void session_exclude(struct session *session, const char *path)
+{
+    g_free(session->own[1]);
+    session->own[1] = path_inside(session, path);
+}
+
 struct session *session_open(const char *directory, struct store *store, struct event_sink *sink,
                              GError **error)
 {
@@ -49,12 +64,8 @@ struct session *session_open(const char *directory, struct store *store, struct 
         fault_errno(error, errno, "cannot open the workspace %s", session->root);
         return NULL;
     }
-    if (store_is_persistent(store)) {
-        g_autofree char *real = realpath(store_path(store), NULL);
-        g_autofree char *root = realpath(session->root, NULL);
-        if (real != NULL && root != NULL)
-            session->store_path = path_below(root, "/", real);
-    }
+    if (store_is_persistent(store))
+        session->own[0] = path_inside(session, store_path(store));
     session->stats = stat_cache_new(store);
     return g_steal_pointer(&session);
 }
@@ -65,7 +76,8 @@ void session_close(struct session *session)
         return;
     stat_cache_free(session->stats);
     fd_close(&session->root_fd);
-    g_free(session->store_path);
+    for (size_t i = 0; i < G_N_ELEMENTS(session->own); i++)
+        g_free(session->own[i]);
     g_free(session->directory);
     g_free(session->root);
     g_free(session);
