@@ -76,7 +76,7 @@ static void finish_well(struct run *run)
     g_assert_no_error(run->error);
 }
 
-static void delete (struct run *run, const char *path)
+static void delete_input(struct run *run, const char *path)
 {
     g_ptr_array_add(run->deleted, g_strdup(path));
 }
@@ -103,81 +103,92 @@ static const char *oracle(const char *captured, const char *present, const char 
     return present;
 }
 
-static void one_row(const char *captured, const char *present, const char *output, bool from_store)
+static void clear_ground(struct ground *ground)
 {
-    struct ground ground;
+    LAY(ground->workspace, "-p");
+    LAY(ground->from, "-p");
+}
+
+static void one_row(struct ground *ground, const char *captured, const char *present,
+                    const char *output, bool from_store)
+{
     struct run run;
     bool conflict;
     const char *expected = oracle(captured, present, output, &conflict);
     g_test_message("captured %s, present %s, output %s, %s", captured, present, output,
                    from_store ? "stored" : "fresh");
-    ground_init(&ground);
     if (captured != NULL)
-        LAY(ground.workspace, captured);
-    run_init(&run, &ground, NULL);
+        LAY(ground->workspace, captured);
+    run_init(&run, ground, NULL);
     run.from_store = from_store;
     if (g_strcmp0(captured, present) != 0) {
-        LAY(ground.workspace, "-p");
+        LAY(ground->workspace, "-p");
         if (present != NULL)
-            LAY(ground.workspace, present);
+            LAY(ground->workspace, present);
     }
     if (output != NULL)
-        LAY(ground.from, output);
+        LAY(ground->from, output);
     else
-        delete (&run, "p");
+        delete_input(&run, "p");
     finish_well(&run);
     if (expected != NULL)
-        assert_disk(ground.workspace, expected);
+        assert_disk(ground->workspace, expected);
     else
-        assert_disk(ground.workspace);
+        assert_disk(ground->workspace);
     g_assert_cmpstr(reported(&run), ==, conflict ? "conflict p\n" : "");
     g_assert_cmpuint(run.commit.kept, ==, conflict);
     run_release(&run);
-    ground_release(&ground);
+    clear_ground(ground);
 }
 
 static void every_meeting_of_states(void)
 {
+    struct ground ground;
+    ground_init(&ground);
     for (size_t captured = 0; captured < G_N_ELEMENTS(states); captured++)
         for (size_t present = 0; present < G_N_ELEMENTS(states); present++)
             for (size_t output = 0; output < G_N_ELEMENTS(states); output++)
                 for (int from_store = 0; from_store < 2; from_store++)
                     if (states[captured] != NULL || states[output] != NULL)
-                        one_row(states[captured], states[present], states[output], from_store);
+                        one_row(&ground, states[captured], states[present], states[output],
+                                from_store);
+    ground_release(&ground);
 }
 
 /* Where capture did not look, the time tells whether the user was there. */
-static void one_uncovered_row(const char *present, const char *output, bool late)
+static void one_uncovered_row(struct ground *ground, const char *present, const char *output,
+                              bool late)
 {
-    struct ground ground;
     struct run run;
     g_autoptr(glob) nothing = glob_new();
     bool equal = g_strcmp0(present, output) == 0;
     bool conflict = late && present != NULL && !equal;
     g_test_message("present %s, output %s, %s", present, output, late ? "late" : "early");
     g_assert_true(glob_add_path(nothing, "elsewhere", false, NULL));
-    ground_init(&ground);
     if (present != NULL && !late)
-        LAY(ground.workspace, present);
-    run_init(&run, &ground, nothing);
+        LAY(ground->workspace, present);
+    run_init(&run, ground, nothing);
     if (present != NULL && late) {
         next_tick();
-        LAY(ground.workspace, present);
+        LAY(ground->workspace, present);
     }
-    LAY(ground.from, output);
+    LAY(ground->from, output);
     finish_well(&run);
-    assert_disk(ground.workspace, conflict ? present : output);
+    assert_disk(ground->workspace, conflict ? present : output);
     g_assert_cmpstr(reported(&run), ==, conflict ? "conflict p\n" : "");
     run_release(&run);
-    ground_release(&ground);
+    clear_ground(ground);
 }
 
 static void every_meeting_where_capture_did_not_look(void)
 {
+    struct ground ground;
+    ground_init(&ground);
     for (size_t present = 0; present < G_N_ELEMENTS(states); present++)
         for (size_t output = 1; output < G_N_ELEMENTS(states); output++)
             for (int late = 0; late < 2; late++)
-                one_uncovered_row(states[present], states[output], late);
+                one_uncovered_row(&ground, states[present], states[output], late);
+    ground_release(&ground);
 }
 
 /* --- what is counted -------------------------------------------------------------------------- */
@@ -191,9 +202,9 @@ static void files_and_links_are_counted(void)
     run_init(&run, &ground, NULL);
     LAY(ground.workspace, "mine=2");
     LAY(ground.from, "same=1", "old=2", "new=1", "d/link->x", "e/", "mine=3");
-    delete (&run, "dir");
-    delete (&run, "dir/gone");
-    delete (&run, "gone");
+    delete_input(&run, "dir");
+    delete_input(&run, "dir/gone");
+    delete_input(&run, "gone");
     finish_well(&run);
     g_assert_cmpuint(run.commit.written, ==, 3);
     g_assert_cmpuint(run.commit.unchanged, ==, 1);
@@ -217,7 +228,7 @@ static void deletions_go_deepest_first_and_leave_what_is_mine(void)
     static const char *const paths[] = { "a",   "a.x",   "a/b", "a/b-", "a/b/c",
                                          "a/d", "a/d/e", "f",   "f/g",  "f/g/h" };
     for (size_t i = 0; i < G_N_ELEMENTS(paths); i++)
-        delete (&run, paths[i]);
+        delete_input(&run, paths[i]);
     finish_well(&run);
     assert_disk(ground.workspace, "a/d/mine=1", "f/g/h=mine");
     g_assert_cmpstr(reported(&run), ==, "conflict f/g/h\n");
@@ -265,8 +276,8 @@ static void what_the_command_deleted_does_not_come_back(void)
     run_init(&run, &ground, NULL);
     g_autoptr(tree) inputs = TREE("src=1", "changed=old", "gone=1");
     run.commit.inputs = inputs;
-    delete (&run, "changed");
-    delete (&run, "gone");
+    delete_input(&run, "changed");
+    delete_input(&run, "gone");
     finish_well(&run);
     assert_disk(ground.workspace, "src=1");
     run_release(&run);
@@ -358,7 +369,7 @@ static void a_directory_of_mine_that_cannot_be_written_stays_so(void)
     run_init(&run, &ground, NULL);
     LAY(ground.from, "d/a=new", "d/b=1", "d/l->x", "e=1");
     extra_of(&run, "d", 0755, 0);
-    delete (&run, "d/gone");
+    delete_input(&run, "d/gone");
     be_ordinary(&ground);
     bool ok = finish(&run);
     be_oneself();
@@ -417,9 +428,9 @@ static void a_planted_link_leads_nowhere(void)
     extra_of(&run, "d/fifo", 0644, 0)->fifo = true;
     struct output_extra *extra = extra_of(&run, "h", 0644, 0);
     extra->hard_link = g_strdup("d/mine");
-    delete (&run, "d/gone");
-    delete (&run, "e/f/sub");
-    delete (&run, "e/f/sub/gone");
+    delete_input(&run, "d/gone");
+    delete_input(&run, "e/f/sub");
+    delete_input(&run, "e/f/sub/gone");
     finish_well(&run);
     assert_disk(ground.outside, "mine=1", "gone=1", "sub/");
     assert_disk(ground.workspace, planted, deeper, "h=1");
@@ -472,7 +483,7 @@ static void a_directory_with_files_of_mine_is_not_replaced(void)
     run_init(&run, &ground, NULL);
     LAY(ground.workspace, "d/mine=1");
     LAY(ground.from, "d=file");
-    delete (&run, "d/theirs");
+    delete_input(&run, "d/theirs");
     finish_well(&run);
     assert_disk(ground.workspace, "d/mine=1");
     g_assert_cmpstr(reported(&run), ==, "conflict d\n");
@@ -535,7 +546,7 @@ static void the_store_is_not_written_to(void)
     ground_init(&ground);
     g_autoptr(glob) select = glob_new();
     g_assert_true(glob_add_path(select, ".cache/vial", true, NULL));
-    ground.session.store_path = g_strdup(".cache/vial");
+    ground.session.own[0] = g_strdup(".cache/vial");
     LAY(ground.workspace, ".cache/vial/index=1");
     run_init(&run, &ground, select);
     LAY(ground.from, ".cache/vial/index=2", ".cache/vial/x=1", ".cache/other=1", ".cache/vial2=1");

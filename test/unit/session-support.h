@@ -74,7 +74,8 @@ static inline void ground_release(struct ground *ground)
     g_string_free(ground->noted.text, TRUE);
     g_free(ground->session.root);
     g_free(ground->session.directory);
-    g_free(ground->session.store_path);
+    for (size_t i = 0; i < G_N_ELEMENTS(ground->session.own); i++)
+        g_free(ground->session.own[i]);
     g_free(ground->scratch);
     store_close(ground->store);
 }
