@@ -169,17 +169,20 @@ void fd_discard(int directory, char **temporary)
     errno = saved;
 }
 
+bool fd_link(int file, int directory, const char *name)
+{
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", file);
+    return linkat(AT_FDCWD, path, directory, name, AT_SYMLINK_FOLLOW) == 0;
+}
+
 /* A link cannot replace a name; a rename can, and there is a temporary name just that long. */
 bool fd_publish(int directory, int file, char **temporary, const char *name)
 {
-    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", file);
-    bool linked =
-        *temporary == NULL && linkat(AT_FDCWD, path, directory, name, AT_SYMLINK_FOLLOW) == 0;
-    if (linked)
+    if (*temporary == NULL && fd_link(file, directory, name))
         return true;
     while (*temporary == NULL) {
         *temporary = temporary_name();
-        if (linkat(AT_FDCWD, path, directory, *temporary, AT_SYMLINK_FOLLOW) == 0)
+        if (fd_link(file, directory, *temporary))
             break;
         g_clear_pointer(temporary, g_free);
         if (errno != EEXIST)

@@ -42,6 +42,9 @@ bool fd_copy(int from, int to, off_t size, const char *what, GError **error);
  */
 int fd_create_unnamed(int directory, mode_t mode, char **name);
 
+/* Give that file, of which there is no temporary *name, the new name `name`; false and errno. */
+bool fd_link(int file, int directory, const char *name);
+
 /*
  * Call that file `name`, in place of any file or link of that name, and free *temporary. On failure
  * nothing is left of the file; false and errno.

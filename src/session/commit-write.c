@@ -187,11 +187,10 @@ bool dress_directory(int directory, const char *path, mode_t mode, const struct 
 /* A file without a name gets a temporary one at last, so that nothing is left if vial is killed. */
 static bool name_file(const struct place *place, int file, char **temporary, GError **error)
 {
-    g_autofree char *self = g_strdup_printf("/proc/self/fd/%d", file);
     if (*temporary != NULL) /* the file system knows no files without a name */
         return true;
     *temporary = temporary_name();
-    return linkat(AT_FDCWD, self, place->directory, *temporary, AT_SYMLINK_FOLLOW) == 0 ||
+    return fd_link(file, place->directory, *temporary) ||
            fault_errno(error, errno, "cannot write %s", place->path);
 }
 
@@ -216,17 +215,15 @@ bool place_file(const struct place *place, int source, const struct tree_entry *
 bool place_blob(const struct place *place, struct store *store, const struct tree_entry *entry,
                 const struct dress *dress, GError **error)
 {
-    g_autofree char *temporary = temporary_name();
-    if (!store_write_file(store, &entry->digest, place->directory, temporary, 0600, -1, error)) {
-        g_prefix_error(error, "cannot write %s: ", place->path);
-        return false;
-    }
-    autofd int to = openat(place->directory, temporary, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-    bool ok = to >= 0 ? dress_file(to, place, dress, entry->digest.size, error)
-                      : fault_errno(error, errno, "cannot write %s", place->path);
-    if (ok)
+    g_autofree char *temporary = NULL;
+    autofd int to = fd_create_unnamed(place->directory, 0600, &temporary);
+    if (to < 0)
+        return fault_errno(error, errno, "cannot write %s", place->path);
+    if (store_copy_blob(store, &entry->digest, to, place->path, error) &&
+        dress_file(to, place, dress, entry->digest.size, error) &&
+        name_file(place, to, &temporary, error))
         return put_in_place(place, temporary, error);
-    unlinkat(place->directory, temporary, 0);
+    fd_discard(place->directory, &temporary);
     return false;
 }
 

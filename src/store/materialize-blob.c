@@ -133,6 +133,16 @@ int blob_replace(const struct blob_file *file, GError **error)
     return -1;
 }
 
+bool store_copy_blob(struct store *store, const struct digest *digest, int to, const char *what,
+                     GError **error)
+{
+    g_autofree guint8 *buffer = g_malloc(BLOB_BUFFER_SIZE);
+    const struct blob_file file = {
+        .store = store, .digest = digest, .what = what, .buffer = buffer
+    };
+    return fill(&file, to, error);
+}
+
 bool store_write_file(struct store *store, const struct digest *digest, int directory,
                       const char *name, mode_t mode, gint64 mtime, GError **error)
 {

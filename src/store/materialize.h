@@ -32,6 +32,10 @@ struct materialize_request {
  */
 bool store_materialize(const struct materialize_request *request, GError **error);
 
+/* Write blob `digest` to the empty file behind `to`, verified; `what` is its path, for messages. */
+bool store_copy_blob(struct store *store, const struct digest *digest, int to, const char *what,
+                     GError **error);
+
 /*
  * Write blob `digest` to the new file `name` in `directory`, verified, via a temporary name so that
  * the file appears complete or not at all; `mode` is set exactly, whatever the umask. Replaces a file or
