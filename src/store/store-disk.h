@@ -164,11 +164,16 @@ struct store_index {
 };
 
 /*
- * index/ in `store`; `path` is the store's. NULL with *rc set: an errno, LMDB's code or
- * STORE_FAULT; store_index_is_damage() tells whether the index is to blame.
+ * index/ in `store`; `path` is the store's. NULL with *rc set: an errno (ENOENT: it is not there
+ * yet), LMDB's code or STORE_FAULT; store_index_is_damage() tells whether the index is to blame.
  */
-struct store_index *store_index_open(int store, const char *path, bool read_only, size_t map_size,
-                                     int *rc);
+enum store_index_how {
+    STORE_INDEX_READ,
+    STORE_INDEX_WRITE,
+    STORE_INDEX_CREATE, /* only under LOCK_WRITE */
+};
+struct store_index *store_index_open(int store, const char *path, enum store_index_how how,
+                                     size_t map_size, int *rc);
 void store_index_close(struct store_index *index);
 int store_index_reopen(struct store_index *index);
 bool store_index_is_damage(int rc);
@@ -269,10 +274,10 @@ struct store_write {
 typedef bool (*store_write_body)(struct store_write *write, void *user, GError **error);
 bool store_write_run(struct store_disk *disk, store_write_body body, void *user, GError **error);
 
-/* With LOCK_WRITE held through `after`, which runs once the commit has succeeded. */
-bool store_write_run_and(struct store_disk *disk, store_write_body body,
-                         void (*after)(struct store_disk *disk, void *user), void *user,
-                         GError **error);
+/* The same in steps, for what must follow a commit before anybody else writes. */
+bool store_write_lock(struct store_disk *disk, GError **error);
+bool store_write_locked(struct store_disk *disk, store_write_body body, void *user, GError **error);
+void store_write_unlock(struct store_disk *disk);
 
 /* Room for the value of `key`, to be filled at once; NULL: failed. */
 guint8 *store_write_reserve(struct store_write *write, const void *key, size_t key_size,
@@ -322,6 +327,8 @@ void store_object_sweep_temporary(const struct store_disk *disk);
 
 extern const struct store_ops store_disk_ops;
 void store_disk_close(struct store *store);
+/* Make the file that collection gives up to get room on a full disk, if it is not there. */
+void store_disk_make_reserve(const struct store_disk *disk);
 
 bool store_disk_log_append(struct store *store, GBytes *entry, GError **error);
 void store_disk_log_each(struct store *store, store_log_visit visit, void *user);

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Collection: mark and sweep in one write transaction, then the files, then the index's own size.
+ * Collection: mark, sweep the index, then the files, then the index's own size.
  *
- * Order. The commit comes before the files go: a crash in between leaves files that no entry names,
- * which the next collection removes. A batch in another process that counts on a blob swept here
- * finds the counter of removals moved and looks again (FAULT_MISSING for its caller).
+ * All of it under LOCK_WRITE, so that no commit of another process falls in between. A batch there
+ * that counts on a blob swept here finds the counter of removals moved and looks again
+ * (FAULT_MISSING for its caller). Records go before the blobs that they name, and the index is
+ * committed before files go: a crash leaves files that no entry names, for the next collection.
+ *
+ * On a full disk even deleting needs room, for LMDB copies the pages that it changes. Then the file
+ * `reserve`, which is there for this, goes first; then the object files (an entry without its file
+ * is a miss); and the entries in small transactions, of which each makes room for the next.
  *
  * RESULTS and ROOTS are what keeps blobs. STAT and PATH_SETS records keep nothing and have no age;
  * when one of these tables outgrows an eighth of the limit it is emptied, which costs rehashing and
@@ -28,7 +33,8 @@ struct collection {
     struct store_gc_result *out;
     struct store_mark mark;
     struct store_write *write;
-    GPtrArray *doomed;   /* GBytes *: keys in the index to delete */
+    GPtrArray *doomed;   /* GBytes *: keys in the index to delete, records first */
+    guint from, to;      /* those of them that the next transaction deletes */
     GHashTable *objects; /* set of char *: "ab/cdef…" that stay */
     guint64 table_bytes;
     GPtrArray *table_keys;
@@ -150,19 +156,8 @@ static bool trim_table(struct collection *run, enum store_table table)
     return ok;
 }
 
-static bool delete_doomed(struct collection *run)
-{
-    for (guint i = 0; i < run->doomed->len; i++) {
-        gsize size;
-        const void *key = g_bytes_get_data(run->doomed->pdata[i], &size);
-        if (!store_write_delete(run->write, key, size))
-            return false;
-    }
-    return run->out->blobs_removed == 0 || store_write_bump_generation(run->write);
-}
-
-/* Starts from nothing each time: it runs again if the map had to grow. */
-static bool collect(struct store_write *write, void *user, GError **error)
+/* Changes nothing. Starts from nothing each time: it runs again if the map has to grow. */
+static bool mark(struct store_write *write, void *user, GError **error)
 {
     struct collection *run = user;
     struct store_mark_source from = { read_directory, holds, run };
@@ -171,18 +166,83 @@ static bool collect(struct store_write *write, void *user, GError **error)
     g_ptr_array_set_size(run->doomed, 0);
     g_hash_table_remove_all(run->objects);
     store_mark_init(&run->mark, &from, run->describe, run->user);
-    bool ok = store_write_check_all(write) &&
-              store_write_each(write, STORE_RESULTS, G_MAXSIZE, mark_record, run) &&
+    bool ok = store_write_each(write, STORE_RESULTS, G_MAXSIZE, mark_record, run) &&
               store_write_each(write, STORE_ROOTS, G_MAXSIZE, mark_record, run);
     if (ok) {
         store_mark_finish(&run->mark, run->max_bytes);
         doom_evicted(run);
-        ok = write->rc == 0 &&
-             store_write_each(write, STORE_BLOBS, STORE_OBJECT_ENTRY, sweep_blob, run) &&
-             trim_table(run, STORE_STAT) && trim_table(run, STORE_PATH_SETS) && delete_doomed(run);
+        ok = write->rc == 0 && trim_table(run, STORE_STAT) && trim_table(run, STORE_PATH_SETS) &&
+             store_write_each(write, STORE_BLOBS, STORE_OBJECT_ENTRY, sweep_blob, run);
     }
     store_mark_release(&run->mark);
     return ok;
+}
+
+static bool delete_some(struct store_write *write, void *user, GError **error)
+{
+    struct collection *run = user;
+    if (!store_write_check_all(write))
+        return false;
+    for (guint i = run->from; i < run->to; i++) {
+        gsize size;
+        const void *key = g_bytes_get_data(run->doomed->pdata[i], &size);
+        if (!store_write_delete(write, key, size))
+            return false;
+    }
+    return store_write_bump_generation(write);
+}
+
+/* The files of what is to be deleted. The counter has moved, so nobody counts on them. */
+static void remove_doomed_files(const struct collection *run)
+{
+    for (guint i = 0; i < run->doomed->len; i++) {
+        gsize size;
+        const void *key = g_bytes_get_data(run->doomed->pdata[i], &size);
+        struct digest digest;
+        if (store_blob_key_digest(key, size, &digest))
+            store_object_remove(store_disk(run->store), &digest);
+    }
+}
+
+static bool delete_range(struct collection *run, guint from, guint to, GError **error)
+{
+    run->from = from;
+    run->to = to;
+    return store_write_locked(store_disk(run->store), delete_some, run, error);
+}
+
+static bool sweep_crowded(struct collection *run, GError **error)
+{
+    guint count = run->doomed->len, done = 0, step = 16;
+    unlinkat(store_disk(run->store)->directory, "reserve", 0);
+    if (!delete_range(run, 0, 0, error)) /* the counter alone */
+        return false;
+    remove_doomed_files(run);
+    while (done < count) {
+        g_autoptr(GError) cause = NULL;
+        guint to = done + MIN(step, count - done);
+        if (delete_range(run, done, to, &cause)) {
+            done = to;
+            step *= 2;
+        } else if (step > 1 && g_error_matches(cause, FAULT, FAULT_NO_SPACE)) {
+            step = MAX(1, step / 4);
+        } else {
+            g_propagate_error(error, g_steal_pointer(&cause));
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool sweep(struct collection *run, GError **error)
+{
+    g_autoptr(GError) cause = NULL;
+    if (run->doomed->len == 0 || delete_range(run, 0, run->doomed->len, &cause))
+        return true;
+    if (g_error_matches(cause, FAULT, FAULT_NO_SPACE))
+        return sweep_crowded(run, error);
+    g_propagate_error(error, g_steal_pointer(&cause));
+    return false;
 }
 
 /* --- files ------------------------------------------------------------------------------------ */
@@ -213,14 +273,14 @@ static void remove_old_indexes(const struct store_disk *disk)
 }
 
 /* Under LOCK_WRITE still: nobody publishes an object meanwhile. */
-static void sweep_files(struct store_disk *disk, void *user)
+static void sweep_files(struct store_disk *disk, const struct collection *run)
 {
-    struct collection *run = user;
     struct removal removal = { disk, run->objects };
     store_object_each(disk, remove_unnamed, &removal);
     store_object_sweep_temporary(disk);
     remove_old_indexes(disk);
     store_disk_compact(disk);
+    store_disk_make_reserve(disk);
 }
 
 bool store_disk_gc(struct store *store, guint64 max_bytes, store_describe describe, void *user,
@@ -237,5 +297,12 @@ bool store_disk_gc(struct store *store, guint64 max_bytes, store_describe descri
                               .objects = objects };
     if (store->read_only)
         return fault_set(error, FAULT_READ_ONLY, "the store %s may only be read", store->path);
-    return store_write_run_and(store_disk(store), collect, sweep_files, &run, error);
+    struct store_disk *disk = store_disk(store);
+    if (!store_write_lock(disk, error))
+        return false;
+    bool ok = store_write_locked(disk, mark, &run, error) && sweep(&run, error);
+    if (ok)
+        sweep_files(disk, &run);
+    store_write_unlock(disk);
+    return ok;
 }

@@ -108,12 +108,13 @@ static void leave_behind(MDB_env *env)
  */
 static int reserve_lock_file(int directory)
 {
-    autofd int file = openat(directory, "lock.mdb", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     struct stat status;
-    if (file < 0 || fstat(file, &status) < 0)
-        return errno;
-    if (status.st_size >= LOCK_FILE_SIZE && status.st_blocks * 512 >= LOCK_FILE_SIZE)
+    if (fstatat(directory, "lock.mdb", &status, 0) == 0 && status.st_size >= LOCK_FILE_SIZE &&
+        status.st_blocks * 512 >= LOCK_FILE_SIZE)
         return 0;
+    autofd int file = openat(directory, "lock.mdb", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (file < 0)
+        return errno;
     int rc;
     while ((rc = posix_fallocate(file, 0, LOCK_FILE_SIZE)) == EINTR)
         ;
@@ -121,8 +122,9 @@ static int reserve_lock_file(int directory)
 }
 
 /*
- * What LMDB takes on trust when it opens the file. A writer in another process may be writing a
- * meta page at this moment; the caller then tries again under LOCK_WRITE.
+ * What LMDB takes on trust when it opens the file; ENOENT if there is none yet. Another process may
+ * be making the file or writing a meta page at this moment, so what looks damaged is looked at
+ * again under LOCK_WRITE.
  */
 static int check_file(int directory, size_t *size)
 {
@@ -130,11 +132,11 @@ static int check_file(int directory, size_t *size)
     struct stat status;
     *size = 0;
     if (file < 0)
-        return errno == ENOENT ? 0 : errno;
+        return errno;
     if (fstat(file, &status) < 0)
         return errno;
     if (status.st_size == 0)
-        return 0;                                                  /* LMDB makes a new one of it */
+        return ENOENT;                                             /* LMDB makes a new one of it */
     size_t length = MIN((size_t)status.st_size, (size_t)64 << 10); /* two pages of any size */
     void *map = mmap(NULL, length, PROT_READ, MAP_SHARED, file, 0);
     if (map == MAP_FAILED)
@@ -231,8 +233,8 @@ static int open_somehow(struct store_index *index)
     return open_environment(index, base_flags | MDB_RDONLY | MDB_NOLOCK);
 }
 
-struct store_index *store_index_open(int store, const char *path, bool read_only, size_t map_size,
-                                     int *rc)
+struct store_index *store_index_open(int store, const char *path, enum store_index_how how,
+                                     size_t map_size, int *rc)
 {
     store_guard_install();
     int directory = openat(store, "index", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -243,10 +245,12 @@ struct store_index *store_index_open(int store, const char *path, bool read_only
     struct store_index *index = g_new0(struct store_index, 1);
     index->directory = directory;
     index->path = g_build_filename(path, "index", NULL);
-    index->read_only = read_only;
+    index->read_only = how == STORE_INDEX_READ;
     pthread_rwlock_init(&index->map_lock, NULL);
     size_t file_size;
     *rc = check_file(directory, &file_size);
+    if (*rc == ENOENT && how == STORE_INDEX_CREATE)
+        *rc = 0;
     if (*rc == 0) {
         size_t page = (size_t)sysconf(_SC_PAGESIZE);
         index->map_size = map_size != 0 ? (map_size + page - 1) / page * page : DEFAULT_MAP_SIZE;

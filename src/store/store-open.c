@@ -24,9 +24,9 @@
 #define FORMAT_NAME "vial store"
 #define FORMAT_VERSION "1"
 
-/* Blobs up to this size live in LMDB. Figures: doc/format/store.md. */
 enum {
-    DEFAULT_INLINE_LIMIT = 16 << 10
+    DEFAULT_INLINE_LIMIT = 16 << 10, /* larger blobs are files. Figures: doc/format/store.md */
+    RESERVE_BYTES = 256 << 10,
 };
 
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -91,9 +91,9 @@ static bool read_format(const struct store_disk *disk, enum format *out, GError 
 /* Is there nothing here but what an interrupted creation may have left? */
 static bool is_vacant(const struct store_disk *disk, GError **error)
 {
-    static const char *const ours[] = { ".",          "..",    "lock",   "tmp",
-                                        "objects",    "index", "claims", "format.new",
-                                        "lost+found", "log",   "format", NULL };
+    static const char *const ours[] = { ".",       "..",      "lock",       "tmp",        "objects",
+                                        "index",   "claims",  "format.new", "lost+found", "log",
+                                        "log.new", "reserve", "format",     NULL };
     int file = openat(disk->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *stream = file < 0 ? NULL : fdopendir(file);
     if (stream == NULL) {
@@ -125,6 +125,13 @@ static bool make_directories(const struct store_disk *disk, GError **error)
 {
     return make_directory(disk, "objects", error) && make_directory(disk, "tmp", error) &&
            make_directory(disk, "index", error);
+}
+
+void store_disk_make_reserve(const struct store_disk *disk)
+{
+    autofd int file = openat(disk->directory, "reserve", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (file >= 0 && posix_fallocate(file, 0, RESERVE_BYTES) != 0)
+        unlinkat(disk->directory, "reserve", 0); /* no room now: the next collection tries again */
 }
 
 /* The format file comes last, so that a store either has all its parts or is made anew. */
@@ -182,7 +189,8 @@ static bool replace_index(struct store_disk *disk, const char *why, size_t map_s
     int rc = 0;
     bool ok = set_aside(disk, why, notice, error);
     if (ok)
-        disk->index = store_index_open(disk->directory, disk->path, false, map_size, &rc);
+        disk->index =
+            store_index_open(disk->directory, disk->path, STORE_INDEX_CREATE, map_size, &rc);
     store_disk_lock(disk, LOCK_OPEN, F_RDLCK, false);
     return ok && (disk->index != NULL ||
                   fault_set(error, rc == ENOSPC ? FAULT_NO_SPACE : FAULT_IO,
@@ -196,11 +204,13 @@ static bool open_index(struct store_disk *disk, size_t map_size, char **notice, 
     int rc;
     if (store_index_is_marked(disk->directory))
         return replace_index(disk, "found in use", map_size, notice, error);
-    disk->index = store_index_open(disk->directory, disk->path, disk->read_only, map_size, &rc);
-    if (disk->index == NULL && rc == MDB_CORRUPTED && !disk->read_only) {
-        /* or seen half way through a commit */
+    disk->index =
+        store_index_open(disk->directory, disk->path,
+                         disk->read_only ? STORE_INDEX_READ : STORE_INDEX_WRITE, map_size, &rc);
+    if (disk->index == NULL && (rc == MDB_CORRUPTED || rc == ENOENT) && !disk->read_only) {
         store_disk_lock(disk, LOCK_WRITE, F_WRLCK, true);
-        disk->index = store_index_open(disk->directory, disk->path, false, map_size, &rc);
+        disk->index =
+            store_index_open(disk->directory, disk->path, STORE_INDEX_CREATE, map_size, &rc);
         store_disk_lock(disk, LOCK_WRITE, F_UNLCK, false);
     }
     if (disk->index != NULL && disk->index->read_only && !disk->read_only)
@@ -239,7 +249,10 @@ static bool make_store(struct store_disk *disk, char **notice, GError **error)
         if (!ok)
             return false;
     }
-    return make_directories(disk, error) && write_format(disk, error);
+    if (!make_directories(disk, error))
+        return false;
+    store_disk_make_reserve(disk);
+    return write_format(disk, error);
 }
 
 static bool is_refusal(int number)

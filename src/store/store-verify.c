@@ -141,20 +141,17 @@ static bool discard_body(struct store_write *write, void *user, GError **error)
            store_write_bump_generation(write);
 }
 
-static void remove_object(struct store_disk *disk, void *user)
-{
-    const struct discard *discard = user;
-    if (discard->removed && discard->object.size >= 0)
-        store_object_remove(disk, &discard->object);
-}
-
 static bool discard(struct store_disk *disk, GBytes *key, guint64 *removed, GError **error)
 {
     struct discard discard = { .key = key };
-    if (!store_write_run_and(disk, discard_body, remove_object, &discard, error))
+    if (!store_write_lock(disk, error))
         return false;
-    *removed += discard.removed;
-    return true;
+    bool ok = store_write_locked(disk, discard_body, &discard, error);
+    if (ok && discard.removed && discard.object.size >= 0)
+        store_object_remove(disk, &discard.object);
+    store_write_unlock(disk);
+    *removed += ok && discard.removed;
+    return ok;
 }
 
 void store_disk_drop(struct store *store, const struct digest *digest)

@@ -151,7 +151,7 @@ static int attempt(struct store_disk *disk, store_write_body body, void *user, G
     return write.rc;
 }
 
-static bool run(struct store_disk *disk, store_write_body body, void *user, GError **error)
+bool store_write_locked(struct store_disk *disk, store_write_body body, void *user, GError **error)
 {
     struct store_index *index = disk->index;
     for (;;) {
@@ -172,9 +172,7 @@ static bool run(struct store_disk *disk, store_write_body body, void *user, GErr
     }
 }
 
-bool store_write_run_and(struct store_disk *disk, store_write_body body,
-                         void (*after)(struct store_disk *disk, void *user), void *user,
-                         GError **error)
+bool store_write_lock(struct store_disk *disk, GError **error)
 {
     if (disk->index == NULL)
         return fault_set(error, FAULT_DAMAGED,
@@ -183,21 +181,26 @@ bool store_write_run_and(struct store_disk *disk, store_write_body body,
     if (disk->read_only || disk->index->read_only)
         return fault_set(error, FAULT_READ_ONLY, "the store %s may only be read", disk->path);
     pthread_mutex_lock(&disk->writer);
-    bool ok = store_disk_lock(disk, LOCK_WRITE, F_WRLCK, true) ||
-              fault_errno(error, errno, "cannot lock %s/lock", disk->path);
-    if (ok) {
-        ok = run(disk, body, user, error);
-        if (ok && after != NULL)
-            after(disk, user);
-        store_disk_lock(disk, LOCK_WRITE, F_UNLCK, false);
-    }
+    if (store_disk_lock(disk, LOCK_WRITE, F_WRLCK, true))
+        return true;
+    fault_errno(error, errno, "cannot lock %s/lock", disk->path);
     pthread_mutex_unlock(&disk->writer);
-    return ok;
+    return false;
+}
+
+void store_write_unlock(struct store_disk *disk)
+{
+    store_disk_lock(disk, LOCK_WRITE, F_UNLCK, false);
+    pthread_mutex_unlock(&disk->writer);
 }
 
 bool store_write_run(struct store_disk *disk, store_write_body body, void *user, GError **error)
 {
-    return store_write_run_and(disk, body, NULL, user, error);
+    if (!store_write_lock(disk, error))
+        return false;
+    bool ok = store_write_locked(disk, body, user, error);
+    store_write_unlock(disk);
+    return ok;
 }
 
 /* --- inside it -------------------------------------------------------------------------------- */
