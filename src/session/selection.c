@@ -8,31 +8,45 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* `text` as a path relative to the root; NULL if it lies outside. */
+static char *inside_root(const struct session *session, const char *text)
+{
+    g_autofree char *here = g_build_filename(session->root, session->directory, NULL);
+    return path_below(session->root, here, text);
+}
+
+static bool exists(const struct session *session, const char *text)
+{
+    g_autofree char *path = inside_root(session, text);
+    struct stat status;
+    return path != NULL && *path != '\0' &&
+           fstatat(session->root_fd, path, &status, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 /*
  * The name that `text` means, or NULL if it is a pattern. A name that exists as it stands is that
  * file, whatever characters it has; else a backslash takes the meaning from a metacharacter.
  */
 static char *literal_name(const struct session *session, const char *text)
 {
-    g_autofree char *here = g_strconcat("/", session->directory, NULL);
-    g_autofree char *path = path_below("/", here, text);
-    struct stat status;
-    if (strpbrk(text, "*?[!\\") == NULL ||
-        (path != NULL && *path != '\0' &&
-         fstatat(session->root_fd, path, &status, AT_SYMLINK_NOFOLLOW) == 0))
+    if (strpbrk(text, "*?[!\\") == NULL || exists(session, text))
         return g_strdup(text);
     if (glob_is_pattern(text))
         return NULL;
-    g_autofree char *rooted = g_strconcat("/", text, NULL);
-    return action_output_path(rooted);
+    GString *name = g_string_new(NULL);
+    for (const char *at = text; *at != '\0'; at++) {
+        if (*at == '\\' && at[1] != '\0')
+            at++;
+        g_string_append_c(name, *at);
+    }
+    return g_string_free(name, FALSE);
 }
 
 /* A literal argument as a path relative to the root; NULL and FAULT_USAGE if it lies outside. */
 static char *literal_path(const struct session *session, const char *option, const char *text,
                           GError **error)
 {
-    g_autofree char *here = g_build_filename(session->root, session->directory, NULL);
-    char *path = path_below(session->root, here, text);
+    char *path = inside_root(session, text);
     if (path == NULL)
         fault_set(error, FAULT_USAGE,
                   "%s %s lies outside the workspace %s, where no path is common to all machines",
@@ -40,9 +54,18 @@ static char *literal_path(const struct session *session, const char *option, con
     return path;
 }
 
+/* "" is what an unset variable leaves, and would mean the directory itself. */
+static bool is_word(const char *option, const char *text, GError **error)
+{
+    return *text != '\0' ||
+           fault_set(error, FAULT_USAGE, "%s needs a path or a glob, not an empty word", option);
+}
+
 static bool add_input(const struct session *session, struct glob *glob, const char *text,
                       GError **error)
 {
+    if (!is_word("-i", text, error))
+        return false;
     g_autofree char *name = literal_name(session, text);
     if (name == NULL)
         return glob_add(glob, session->directory, text, error) ||
@@ -103,23 +126,41 @@ bool selection_check(const struct session *session, char *const *inputs, const s
 }
 
 /*
- * An -o glob, written relative to where the user stands, as one relative to the root: without a
- * slash it means any depth below there.
+ * A glob relative to where the user stands as one relative to the root: without a slash in its
+ * middle it means any depth below there, as glob_add() has it; "." and ".." are that one place.
  */
 static char *rooted_pattern(const struct session *session, const char *text)
 {
     bool negative = *text == '!';
-    const char *body = negative ? text + 1 : text;
-    const char *slash = strchr(body, '/');
-    bool anchored = slash != NULL && slash[1] != '\0';
-    while (g_str_has_prefix(body, "./"))
+    const char *body = text + negative;
+    size_t length = strcspn(body, "/");
+    bool anchored = body[length + strspn(body + length, "/")] != '\0' || length == 0 ||
+                    strncmp(body, "..", length) == 0;
+    while (g_str_has_prefix(body, "./") && body[2] != '\0')
         body += 2;
-    if (*body == '/')
+    while (*body == '/' && body[1] != '\0')
         body++;
     g_autofree char *here =
-        *session->directory == '\0' ? g_strdup("/") : action_output_pattern(session->directory);
-    return g_strconcat(negative ? "!" : "", here, g_str_has_suffix(here, "/") ? "" : "/",
-                       anchored ? "" : "**/", body, NULL);
+        *session->directory == '\0' ? g_strdup("") : action_output_pattern(session->directory);
+    return g_strconcat(negative ? "!" : "", here, "/", anchored ? "" : "**/", body, NULL);
+}
+
+static char *output_pattern(const struct session *session, const char *text, GError **error)
+{
+    if (!is_word("-o", text, error))
+        return NULL;
+    g_autofree char *name = literal_name(session, text);
+    if (name == NULL) {
+        g_autoptr(glob) probe = glob_new();
+        if (glob_add(probe, session->directory, text, error))
+            return rooted_pattern(session, text);
+        g_prefix_error(error, "-o %s: ", text);
+        return NULL;
+    }
+    g_autofree char *path = literal_path(session, "-o", name, error);
+    if (path == NULL)
+        return NULL;
+    return *path == '\0' ? g_strdup("/**") : action_output_pattern(path);
 }
 
 static int compare_texts(gconstpointer a, gconstpointer b)
@@ -131,27 +172,15 @@ char **selection_outputs(const struct session *session, char *const *outputs, GE
 {
     g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func(g_free);
     for (; *outputs != NULL; outputs++) {
-        if (**outputs == '\0') {
-            fault_set(error, FAULT_USAGE, "-o needs a path or a glob, not an empty word");
+        char *pattern = output_pattern(session, *outputs, error);
+        if (pattern == NULL)
             return NULL;
-        }
-        g_autofree char *name = literal_name(session, *outputs);
-        if (name == NULL) {
-            g_autoptr(glob) probe = glob_new();
-            g_autofree char *pattern = rooted_pattern(session, *outputs);
-            if (!glob_add(probe, "", pattern, error)) {
-                g_prefix_error(error, "-o %s: ", *outputs);
-                return NULL;
-            }
-            g_ptr_array_add(list, g_steal_pointer(&pattern));
-            continue;
-        }
-        g_autofree char *path = literal_path(session, "-o", name, error);
-        if (path == NULL)
-            return NULL;
-        g_ptr_array_add(list, *path == '\0' ? g_strdup("/**") : action_output_pattern(path));
+        g_ptr_array_add(list, pattern);
     }
     g_ptr_array_sort(list, compare_texts);
+    for (guint i = list->len; i-- > 1;)
+        if (strcmp(list->pdata[i], list->pdata[i - 1]) == 0)
+            g_ptr_array_remove_index(list, i);
     g_ptr_array_add(list, NULL);
     return (char **)g_ptr_array_free(g_steal_pointer(&list), FALSE);
 }

@@ -35,7 +35,8 @@ struct glob *selection_inputs(const struct session *session, char *const *inputs
 bool selection_check(const struct session *session, char *const *inputs, const struct tree *tree,
                      GError **error);
 
-/* The patterns of action.h that -o arguments mean. NULL-terminated, sorted; caller frees. */
+/* The patterns of action.h that -o arguments mean. NULL-terminated, sorted, none twice; caller
+ * frees. */
 char **selection_outputs(const struct session *session, char *const *outputs, GError **error);
 
 /* --- environment.c ---------------------------------------------------------------------------- */
