@@ -207,6 +207,16 @@ check_inner() {
     contains "$(tail -n 1 called)" noninteractive
 }
 
+@test "setup: every library that the build asks for is on its list" {
+    local library package
+    for library in $(sed -n "s/.* = dependency('\([^']*\)'.*/\1/p" "$ROOT/meson.build"); do
+        [[ $library != threads ]] || continue
+        package=$(dpkg -S "$(pkg-config --variable=pcfiledir "$library")/$library.pc")
+        grep -qw -- "${package%%:*}" "$ROOT/tools/setup" || fail "not installed: $package"
+    done
+    [[ -n $package ]]
+}
+
 @test "helper: as_user has no privilege, owns its store and workspace and reaches vial" {
     mkdir "$VIAL_STORE"
     touch "$WORK/made-by-root"
