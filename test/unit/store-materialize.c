@@ -404,7 +404,7 @@ static void one_file_replaces_a_file_or_link(void)
             g_autofree char *found = scene_read(stage.to.directory, names[k]);
             g_assert_cmpstr(found, ==, expected);
             struct stat status = scene_stat(&stage.to, names[k]);
-            g_assert_cmpint(status.st_mode, ==, S_IFREG | 0750);
+            g_assert_cmpint(status.st_mode, ==, S_IFREG | 0772); /* whatever the umask */
             g_assert_cmpint(fd_nanoseconds(status.st_mtim), ==, 5000000007);
             g_assert_cmpuint(status.st_nlink, ==, 1);
         }
@@ -440,6 +440,124 @@ static void one_file_that_is_missing_changes_nothing(void)
     g_autofree char *mine = scene_read(stage.to.directory, "mine");
     g_assert_cmpstr(mine, ==, "mine");
     g_assert_cmpuint(count_entries(&stage.to, "."), ==, 2);
+}
+
+/* --- objects -----------------------------------------------------------------------------------
+ */
+
+/* A stage whose store is on disk: large blobs are files in objects/. */
+static void stage_init_disk(struct stage *stage)
+{
+    g_autoptr(GError) error = NULL;
+    stage_init(stage);
+    stat_cache_free(stage->from.cache);
+    store_close(stage->from.store);
+    g_autofree char *path = g_build_filename(stage->to.path, "store", NULL);
+    stage->from.store = store_open(path, NULL, NULL, &error);
+    g_assert_no_error(error);
+    stage->from.cache = stat_cache_new(stage->from.store);
+    g_assert_cmpint(mkdirat(stage->to.directory, "out", 0755), ==, 0);
+}
+
+static struct materialize_request disk_request(const struct stage *stage, int directory)
+{
+    struct materialize_request request = stage_request(stage);
+    request.directory = directory;
+    return request;
+}
+
+static char *object_path(const struct stage *stage, const char *path)
+{
+    char hash[DIGEST_HASH_SIZE * 2 + 1];
+    digest_print_hash(&tree_lookup(stage->tree, path)->digest, hash);
+    return g_strdup_printf("store/objects/%.2s/%s", hash, hash + 2);
+}
+
+static void flip(const struct scene *scene, const char *path, off_t at)
+{
+    char byte;
+    g_assert_cmpint(fchmodat(scene->directory, path, 0644, 0), ==, 0);
+    autofd int file = openat(scene->directory, path, O_RDWR | O_CLOEXEC);
+    g_assert_cmpint(pread(file, &byte, 1, at), ==, 1);
+    byte = (char)~byte;
+    g_assert_cmpint(pwrite(file, &byte, 1, at), ==, 1);
+    g_assert_cmpint(fchmod(file, 0444), ==, 0);
+}
+
+static void a_damaged_object_is_missing_and_leaves_no_file(void)
+{
+    for (unsigned round = 0; round < 4; round++) {
+        g_auto(stage) stage = { 0 };
+        g_autoptr(GError) error = NULL;
+        stage_init_disk(&stage);
+        build_mixed(&stage.from);
+        stage_store(&stage);
+        const struct digest *digest = &tree_lookup(stage.tree, "d/e/large")->digest;
+        g_autofree char *object = object_path(&stage, "d/e/large");
+        flip(&stage.to, object, round % 2 == 0 ? 0 : 700000);
+        autofd int out = openat(stage.to.directory, "out", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct materialize_request request = disk_request(&stage, out);
+        request.hard_links = round / 2 == 1;
+        stage_refuses(&request, FAULT_MISSING, "d/e/large");
+        g_assert_cmpint(faccessat(out, "d/e/large", F_OK, AT_SYMLINK_NOFOLLOW), ==, -1);
+        g_assert_false(store_has(stage.from.store, digest));
+        g_assert_false(store_write_file(stage.from.store, digest, out, "x", 0644, -1, &error));
+        g_assert_error(error, FAULT, FAULT_MISSING);
+
+        /* Put again, all is well. */
+        stage_store(&stage);
+        request.tree = stage.tree;
+        request.overwrite = true;
+        stage_write(&request);
+    }
+}
+
+static void large_files_may_be_links_to_their_objects(void)
+{
+    g_auto(stage) stage = { 0 };
+    g_autoptr(GError) error = NULL;
+    stage_init_disk(&stage);
+    build_mixed(&stage.from);
+    g_autofree char *program = g_strnfill(300000, 'P');
+    scene_write(&stage.from, "program", program);
+    g_assert_cmpint(fchmodat(stage.from.directory, "program", 0755, 0), ==, 0);
+    stage_store(&stage);
+    g_autofree char *object = object_path(&stage, "d/e/large");
+    autofd int out = openat(stage.to.directory, "out", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct materialize_request request = disk_request(&stage, out);
+    request.hard_links = true;
+    request.learn = stage.to.cache;
+    request.mtime = 1000;
+    stage_write(&request);
+
+    struct stat link = scene_stat(&stage.to, "out/d/e/large");
+    struct stat original = scene_stat(&stage.to, object);
+    g_assert_cmpuint(link.st_ino, ==, original.st_ino);
+    g_assert_cmpint(link.st_mode, ==, S_IFREG | 0444);
+    g_assert_cmpint(fd_nanoseconds(link.st_mtim), ==, 1000);
+    /* What must be executable is a copy, for the object is not; so is what is small. */
+    g_assert_cmpuint(scene_stat(&stage.to, "out/program").st_nlink, ==, 1);
+    g_assert_cmpuint(scene_stat(&stage.to, "out/file").st_nlink, ==, 1);
+
+    /* Others who link the object change its ctime, which must not cost another read of it. */
+    g_assert_cmpint(linkat(stage.to.directory, object, stage.to.directory, "third", 0), ==, 0);
+    struct capture_request capture = scene_request(&stage.to);
+    struct capture captured;
+    capture.directory = out;
+    g_assert_true(store_capture(stage.from.store, &capture, &captured, &error));
+    assert_same_tree(captured.tree, stage.tree);
+    g_assert_cmpuint(captured.bytes_hashed, <, 700001);
+    capture_clear(&captured);
+    g_assert_true(store_has(stage.from.store, &tree_lookup(stage.tree, "d/e/large")->digest));
+
+    /* A name that is taken is never linked over without leave. */
+    request.learn = NULL;
+    stage_refuses(&request, FAULT_CONFLICT, "/");
+    request.overwrite = true;
+    stage_write(&request);
+    g_assert_true(store_capture(stage.from.store, &capture, &captured, &error));
+    assert_same_tree(captured.tree, stage.tree);
+    capture_clear(&captured);
 }
 
 /* --- what a capture may believe -----------------------------------------------------------------
@@ -511,6 +629,9 @@ int main(int argc, char **argv)
     ADD("a-missing-blob-leaves-no-file", a_missing_blob_leaves_no_file);
     ADD("one-file-replaces-a-file-or-link", one_file_replaces_a_file_or_link);
     ADD("one-file-that-is-missing-changes-nothing", one_file_that_is_missing_changes_nothing);
+    ADD("a-damaged-object-is-missing-and-leaves-no-file",
+        a_damaged_object_is_missing_and_leaves_no_file);
+    ADD("large-files-may-be-links-to-their-objects", large_files_may_be_links_to_their_objects);
     ADD("what-was-written-long-ago-is-not-read-again", what_was_written_long_ago_is_not_read_again);
     ADD("a-change-right-after-is-seen", a_change_right_after_is_seen);
     return g_test_run();
