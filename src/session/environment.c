@@ -5,15 +5,6 @@
 
 #include <string.h>
 
-/* By name alone: '=' would sort "A0=" before "A=". */
-static int compare_names(gconstpointer a, gconstpointer b)
-{
-    const char *one = *(const char *const *)a, *other = *(const char *const *)b;
-    size_t length = strcspn(one, "="), other_length = strcspn(other, "=");
-    int order = strncmp(one, other, MIN(length, other_length));
-    return order != 0 ? order : (length > other_length) - (length < other_length);
-}
-
 static bool is_variable_name(const char *name, size_t length)
 {
     if (length == 0 || g_ascii_isdigit(*name))
@@ -43,9 +34,9 @@ char **environment_make(char *const *variables, GError **error)
         }
         g_autofree char *name = g_strndup(*variables, length);
         const char *value = sign == NULL ? g_getenv(name) : sign + 1;
-        if (value != NULL)
-            made = g_environ_setenv(made, name, value, TRUE);
+        made = value == NULL ? g_environ_unsetenv(made, name)
+                             : g_environ_setenv(made, name, value, TRUE);
     }
-    qsort(made, g_strv_length(made), sizeof *made, compare_names);
+    qsort(made, g_strv_length(made), sizeof *made, action_compare_assignments);
     return g_steal_pointer(&made);
 }
