@@ -208,8 +208,9 @@ check_inner() {
 }
 
 @test "setup: every library that the build asks for is on its list" {
-    local library package
-    for library in $(sed -n "s/.* = dependency('\([^']*\)'.*/\1/p" "$ROOT/meson.build"); do
+    local libraries library package
+    mapfile -t libraries < <(sed -n "s/.* = dependency('\([^']*\)'.*/\1/p" "$ROOT/meson.build")
+    for library in "${libraries[@]}"; do
         [[ $library != threads ]] || continue
         package=$(dpkg -S "$(pkg-config --variable=pcfiledir "$library")/$library.pc")
         grep -qw -- "${package%%:*}" "$ROOT/tools/setup" || fail "not installed: $package"
