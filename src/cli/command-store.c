@@ -51,6 +51,8 @@ static int keep_tree(struct store *store, const struct tree *tree, GError **erro
 
 /* --- put -------------------------------------------------------------------------------------- */
 
+#define PUT_ATTEMPTS 10
+
 struct putting {
     struct store *store;
     struct store_batch *batch;
@@ -156,18 +158,32 @@ static bool put_all(struct putting *putting, int count, char **paths, struct dig
     return store_batch_put_tree(putting->batch, tree, error);
 }
 
-static int store_put(struct store *store, int argc, char **argv, GError **error)
+static bool put_once(struct store *store, int argc, char **argv, struct digest *out, GError **error)
 {
     g_autoptr(store_batch) batch = store_batch_new(store);
     g_autoptr(stat_cache) stats = stat_cache_new(store);
     struct putting putting = { store, batch, stats };
+    if (!put_all(&putting, argc, argv, out, error))
+        return false;
+    put_root(batch, out);
+    stat_cache_flush(stats, batch);
+    return store_batch_commit(batch, error);
+}
+
+/* A collection elsewhere may take what was there when it was looked up. */
+static int store_put(struct store *store, int argc, char **argv, GError **error)
+{
     struct digest digest;
     interrupt_catch();
-    if (!put_all(&putting, argc, argv, &digest, error))
+    for (int attempt = 1;; attempt++) {
+        g_autoptr(GError) local = NULL;
+        if (put_once(store, argc, argv, &digest, &local))
+            return print_digest(&digest);
+        if (g_error_matches(local, FAULT, FAULT_MISSING) && attempt < PUT_ATTEMPTS)
+            continue;
+        g_propagate_error(error, g_steal_pointer(&local));
         return EXIT_FAILED;
-    put_root(batch, &digest);
-    stat_cache_flush(stats, batch);
-    return store_batch_commit(batch, error) ? print_digest(&digest) : EXIT_FAILED;
+    }
 }
 
 /* --- looking ---------------------------------------------------------------------------------- */
