@@ -58,14 +58,15 @@ static void say(struct text_sink *self, const char *colour, const char *format, 
 static void draw(struct text_sink *self, const char *format, ...) G_GNUC_PRINTF(2, 3);
 static void draw(struct text_sink *self, const char *format, ...)
 {
-    struct winsize size = { .ws_col = 80 };
+    struct winsize size;
     if (!self->options.terminal)
         return;
     va_list arguments;
     va_start(arguments, format);
     g_autofree char *text = g_strdup_vprintf(format, arguments);
     va_end(arguments);
-    ioctl(fileno(self->options.stream), TIOCGWINSZ, &size);
+    if (ioctl(fileno(self->options.stream), TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
+        size.ws_col = 80; /* a terminal that does not know its size */
     g_autofree char *cut =
         g_utf8_substring(text, 0, MIN(g_utf8_strlen(text, -1), MAX((glong)size.ws_col, 20) - 1));
     fprintf(self->options.stream, "\r\033[K%s", cut);
@@ -91,8 +92,8 @@ static void say_finished(struct text_sink *self, const struct event *event)
         say(self, "\033[32m", "reused in %.3f s, saved %.3f s", seconds_of(event, "duration"),
             seconds_of(event, "saved"));
     else
-        say(self, "\033[2m", "ran in %.3f s: %s", seconds_of(event, "duration"),
-            text_of(event, "reason"));
+        say(self, "\033[2m", "ran in %.3f s%s%s", seconds_of(event, "duration"),
+            *text_of(event, "reason") == '\0' ? "" : ": ", text_of(event, "reason"));
 }
 
 static void draw_started(struct text_sink *self, const struct event *event)
