@@ -200,7 +200,7 @@ static bool may_replace(struct work *work, const char *path, const struct presen
 static gint64 time_of(const struct work *work, const struct output_extra *extra)
 {
     const struct result *result = work->commit->result;
-    if (extra == NULL || extra->mtime == 0 || extra->mtime == SANDBOX_INPUT_TIME)
+    if (extra == NULL || extra->mtime == SANDBOX_INPUT_TIME)
         return work->now;
     gint64 start = result->started * 1000 - 1000000000;
     bool natural = extra->mtime >= start &&
