@@ -173,7 +173,11 @@ bool capture_list(struct walk *walk, struct node *node, int directory, struct sc
         entry->tree.kind = entry->state == ENTRY_DESCEND ? TREE_DIRECTORY : TREE_FILE;
         entry->selected = true;
     }
-    if (walk->request->select != NULL)
-        select_entries(walk->request->select, node);
+    const struct glob *select = walk->request->select;
+    node->selected_below =
+        select == NULL || (node->parent != NULL && (node->parent->selected_below ||
+                                                    glob_selects_below(select, node->path)));
+    if (!node->selected_below)
+        select_entries(select, node);
     return true;
 }

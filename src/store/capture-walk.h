@@ -35,6 +35,7 @@ struct node {
     char *path;          /* relative to the root; "" for it */
     bool gone;           /* removed since its parent was listed */
     bool listable;       /* its times will change with its names */
+    bool selected_below; /* all that it holds is selected */
     bool from_record;    /* so it was unchanged, and was not listed */
     gint pending;        /* atomic: parts and children that have not ended */
     gint learned;        /* atomic: the record is worth writing again */

@@ -285,6 +285,19 @@ bool glob_may_match_below(const struct glob *glob, const char *path)
     return is_selected_by_default(glob);
 }
 
+bool glob_selects_below(const struct glob *glob, const char *path)
+{
+    for (guint i = glob->patterns->len; i > 0; i--) {
+        const struct pattern *pattern = pattern_at(glob, i - 1);
+        if (pattern->negative &&
+            (pattern_reaches(pattern, path) || pattern_matches(pattern, path, true)))
+            return false;
+        if (!pattern->negative && pattern_matches(pattern, path, true))
+            return true;
+    }
+    return is_selected_by_default(glob);
+}
+
 /* --- compiling -------------------------------------------------------------------------------- */
 
 static bool is_bad(const char *pattern, const char *why, GError **error)

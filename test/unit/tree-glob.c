@@ -439,7 +439,7 @@ static void agrees_with_the_naive_matcher(void)
                                                "/", "[ab]", "[!a]", "**", "/**/" };
     static const char *const of_paths[] = { "a", "b", "ab", "/", "/", "c" };
     g_autoptr(GRand) random = g_rand_new_with_seed(1);
-    guint matched = 0, tried = 0;
+    guint matched = 0, tried = 0, asked = 0;
     for (int round = 0; round < 60000; round++) {
         g_autofree char *path = random_text(random, of_paths, G_N_ELEMENTS(of_paths));
         g_autoptr(glob) set = glob_new();
@@ -462,16 +462,20 @@ static void agrees_with_the_naive_matcher(void)
         }
         if (glob_match(set, path, is_directory) != expected)
             g_error("%s on %s (%d): expected %d", shown->str, path, is_directory, expected);
-        for (char *slash; expected && (slash = strrchr(path, '/')) != NULL;) {
+        for (char *slash; (slash = strrchr(path, '/')) != NULL;) {
             *slash = '\0';
-            if (!glob_may_match_below(set, path))
+            if (expected && !glob_may_match_below(set, path))
                 g_error("%s prunes %s", shown->str, path);
+            if (!expected && glob_selects_below(set, path))
+                g_error("%s takes all below %s", shown->str, path);
+            asked += glob_selects_below(set, path);
         }
         tried++;
         matched += expected;
     }
     g_assert_cmpuint(matched, >, tried / 4); /* the random ones are neither all nor none */
     g_assert_cmpuint(matched, <, tried / 4 * 3);
+    g_assert_cmpuint(asked, >, tried / 20); /* whole subtrees are found selected, too */
 }
 
 static void many_stars_take_no_time(void)
