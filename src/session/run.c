@@ -99,7 +99,8 @@ static bool make_action(struct run *run, GError **error)
         if (action->outputs == NULL)
             return false;
         run->output_glob = action_output_glob(action, error);
-        if (run->output_glob == NULL)
+        if (run->output_glob == NULL ||
+            !selection_exclude(run->session, request->outputs, run->output_glob, error))
             return false;
     }
     run->input_glob = selection_inputs(run->session, request->inputs, error);
@@ -224,6 +225,7 @@ static bool look_up(struct run *run)
     char text[DIGEST_TEXT_SIZE];
     bool hit = false;
     g_clear_pointer(&run->reason, g_free);
+    cached_clear(&run->cached);
     if (run->request->no_cache)
         run->reason = g_strdup("--no-cache");
     else if (run->request->refresh)
@@ -401,8 +403,12 @@ static bool provide_inputs(struct run *run, bool *changed, GError **error)
     g_autoptr(GError) local = NULL;
     if (store_inputs(run, changed, &local))
         return true;
-    if (!g_error_matches(local, FAULT, FAULT_MISSING) && use_spare_store(run, local))
-        return store_inputs(run, changed, error);
+    if (!g_error_matches(local, FAULT, FAULT_MISSING) && use_spare_store(run, local)) {
+        if (!store_inputs(run, changed, error))
+            return false;
+        make_key(run); /* what was rolled back to lies in the store that cannot be used */
+        return true;
+    }
     g_propagate_error(error, g_steal_pointer(&local));
     return false;
 }
@@ -474,8 +480,8 @@ static bool store_result(struct run *run, struct store_batch *batch)
     run->refusal = refusal(run);
     if (run->request->no_cache || run->spare != NULL)
         return false;
-    own_learn(run->own, run->action->inputs, run->execution.outputs, result->deleted);
-    own_record(run->own, batch, &run->weak);
+    if (own_learn(run->own, run->action->inputs, run->execution.outputs, result->deleted))
+        own_record(run->own, batch, &run->weak);
     if (run->refusal == NULL)
         cache_record(batch, &run->key, result);
     stat_cache_flush(run->session->stats, batch);

@@ -87,18 +87,24 @@ bool selection_names(char *const *arguments, const char *name)
     return false;
 }
 
+bool selection_exclude(const struct session *session, char *const *arguments, struct glob *glob,
+                       GError **error)
+{
+    if (!selection_names(arguments, ".git") && !glob_add(glob, "", "!.git", error))
+        return false;
+    for (size_t i = 0; i < G_N_ELEMENTS(session->own); i++)
+        if (session->own[i] != NULL && !glob_add_path(glob, session->own[i], true, error))
+            return false;
+    return true;
+}
+
 struct glob *selection_inputs(const struct session *session, char *const *inputs, GError **error)
 {
     g_autoptr(glob) glob = glob_new();
     for (char *const *input = inputs; input != NULL && *input != NULL; input++)
         if (!add_input(session, glob, *input, error))
             return NULL;
-    if (!selection_names(inputs, ".git") && !glob_add(glob, "", "!.git", error))
-        return NULL;
-    for (size_t i = 0; i < G_N_ELEMENTS(session->own); i++)
-        if (session->own[i] != NULL && !glob_add_path(glob, session->own[i], true, error))
-            return NULL;
-    return g_steal_pointer(&glob);
+    return selection_exclude(session, inputs, glob, error) ? g_steal_pointer(&glob) : NULL;
 }
 
 bool selection_check(const struct session *session, char *const *inputs, const struct tree *tree,

@@ -28,6 +28,10 @@ char *workspace_find(const char *directory);
  */
 bool selection_names(char *const *arguments, const char *name);
 
+/* Take .git, unless one of `arguments` names it, and vial's own files out of `glob`. */
+bool selection_exclude(const struct session *session, char *const *arguments, struct glob *glob,
+                       GError **error);
+
 /* The glob that -i arguments mean, or everything but .git and vial's own. FAULT_USAGE. */
 struct glob *selection_inputs(const struct session *session, char *const *inputs, GError **error);
 
