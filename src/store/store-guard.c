@@ -3,6 +3,7 @@
 #include "store/store-disk.h"
 
 #include <signal.h>
+#include <ucontext.h>
 
 _Thread_local sigjmp_buf *volatile store_guard_jump;
 
@@ -10,14 +11,16 @@ static struct sigaction previous_segv, previous_bus;
 
 /*
  * Runs on the thread that faulted. Leaving by siglongjmp is sound here: the fault is synchronous,
- * in code between sigsetjmp and the end of the guarded expression, and SA_NODEFER has left the
- * signal mask as it was.
+ * in code between sigsetjmp and the end of the guarded expression. The signal mask is put back by
+ * hand: to have sigsetjmp save it would cost every look-up a system call.
  */
 static void on_fault(int number, siginfo_t *info, void *context)
 {
     bool by_kernel = info->si_code > 0; /* not sent by kill() */
-    if (by_kernel && store_guard_jump != NULL)
+    if (by_kernel && store_guard_jump != NULL) {
+        pthread_sigmask(SIG_SETMASK, &((ucontext_t *)context)->uc_sigmask, NULL);
         siglongjmp(*store_guard_jump, 1);
+    }
     const struct sigaction *previous = number == SIGBUS ? &previous_bus : &previous_segv;
     if ((previous->sa_flags & SA_SIGINFO) != 0) {
         previous->sa_sigaction(number, info, context);
@@ -26,14 +29,13 @@ static void on_fault(int number, siginfo_t *info, void *context)
     } else {
         sigaction(number, previous, NULL);
         if (!by_kernel)
-            raise(number); /* else the faulting instruction runs again */
+            raise(number); /* at the end of this handler; else the instruction faults again */
     }
 }
 
 static void install(void)
 {
-    struct sigaction action = { .sa_sigaction = on_fault,
-                                .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK };
+    struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK };
     sigemptyset(&action.sa_mask);
     sigaction(SIGSEGV, &action, &previous_segv);
     sigaction(SIGBUS, &action, &previous_bus);

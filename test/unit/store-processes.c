@@ -177,22 +177,26 @@ static void death_at_any_moment_loses_no_commit(struct place *place, const void 
     volatile unsigned *done =
         mmap(NULL, sizeof *done, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     g_autoptr(GRand) random = g_rand_new_with_seed(3);
-    unsigned next = 1;
+    unsigned next = 1, fruitful = 0;
+    gint32 longest = 4000; /* microseconds; more where that is too short to get anything done */
     for (int trial = 0; trial < 200; trial++) {
         *done = next - 1;
         pid_t child = fork();
         if (child == 0)
             write_until_killed(place->path, next, done);
-        g_usleep((gulong)g_rand_int_range(random, 0, 4000)); /* the moment is the test's subject */
+        g_usleep(
+            (gulong)g_rand_int_range(random, 0, longest)); /* the moment is the test's subject */
         g_assert_cmpint(kill(child, SIGKILL), ==, 0);
         int status;
         g_assert_cmpint(waitpid(child, &status, 0), ==, child);
         g_assert_true(WIFSIGNALED(status));
         g_autoptr(store) store = open_quietly(place->scratch, &options);
         check_commits(store, next, *done);
+        fruitful += *done >= next;
+        longest += *done >= next ? 0 : 500;
         next = *done + 2;
     }
-    g_assert_cmpuint(next, >, 400); /* it did get something done */
+    g_assert_cmpuint(fruitful, >, 50);
     munmap((void *)done, sizeof *done);
 
     g_autoptr(store) store = open_quietly(place->scratch, &options);
