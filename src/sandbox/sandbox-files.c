@@ -111,6 +111,7 @@ bool sandbox_provide(struct files *files, GError **error)
         .directory = files->work,
         .name = files->name,
         .mtime = SANDBOX_INPUT_TIME,
+        .compiled_mtime = SANDBOX_COMPILED_TIME,
         .owner = files->separate ? SANDBOX_HOST_ID : (uid_t)-1,
         .group = files->separate ? SANDBOX_HOST_ID : (gid_t)-1,
         .learn = files->known,

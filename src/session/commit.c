@@ -54,6 +54,14 @@ static void conflict(struct work *work, const char *path, const char *reason)
                { "reason", EVENT_TEXT, .text = reason });
 }
 
+/* "WHAT PATH: why", of errno. */
+static bool failed(GError **error, const char *what, const char *path)
+{
+    int number = errno;
+    g_autofree char *quoted = path_quote(path);
+    return fault_errno(error, number, "%s %s", what, quoted);
+}
+
 /* --- directories ------------------------------------------------------------------------------ */
 
 static const char *base_name(const char *path)
@@ -91,7 +99,7 @@ static int make_parent(struct work *work, const char *path, GError **error)
     if (parent < 0 && (errno == ELOOP || errno == ENOTDIR))
         conflict(work, path, "a link or a file lies where its directory belongs");
     else if (parent < 0)
-        fault_errno(error, errno, "cannot open the directory of %s", path);
+        failed(error, "cannot open the directory of", path);
     return parent;
 }
 
@@ -200,7 +208,8 @@ static bool may_replace(struct work *work, const char *path, const struct presen
 static gint64 time_of(const struct work *work, const struct output_extra *extra)
 {
     const struct result *result = work->commit->result;
-    if (extra == NULL || extra->mtime == SANDBOX_INPUT_TIME)
+    if (extra == NULL || extra->mtime == SANDBOX_INPUT_TIME ||
+        extra->mtime == SANDBOX_COMPILED_TIME)
         return work->now;
     gint64 start = result->started * 1000 - 1000000000;
     bool natural = extra->mtime >= start &&
@@ -260,7 +269,7 @@ static bool write_directory(struct work *work, const struct place *place,
 {
     const struct output_extra *extra = g_hash_table_lookup(work->extras, place->path);
     if (mkdirat(place->directory, place->name, mode_of(work, entry, extra) | 0700) < 0)
-        return fault_errno(error, errno, "cannot make the directory %s", place->path);
+        return failed(error, "cannot make the directory", place->path);
     if (has_chosen_mode(entry, extra) || (extra != NULL && extra->xattrs != NULL))
         g_ptr_array_add(work->sealed, g_strdup(place->path));
     return true;
@@ -279,7 +288,7 @@ static bool clear_way(const struct place *place, struct present *present, bool f
     }
     if (errno == ENOTEMPTY || errno == EEXIST)
         return fault_set(error, FAULT_CONFLICT, "a directory with other files is in the way");
-    return fault_errno(error, errno, "cannot remove %s", place->path);
+    return failed(error, "cannot remove", place->path);
 }
 
 static bool write_entry(struct work *work, const struct place *place,
@@ -295,21 +304,16 @@ static bool write_entry(struct work *work, const struct place *place,
     }
 }
 
-/* True, and *done, if it was written; true alone if the user came first; else an error. */
-static bool replace_entry(struct work *work, const struct place *place, struct present *present,
-                          const struct tree_entry *entry, bool *done, GError **error)
+/* What kept something from being written: the user, who came first, or an error. */
+static bool settle(struct work *work, const struct place *place, GError *cause, GError **error)
 {
-    g_autoptr(GError) local = NULL;
-    *done = clear_way(place, present, entry->kind == TREE_DIRECTORY, &local) &&
-            write_entry(work, place, entry, &local);
-    if (*done)
-        return true;
-    if (g_error_matches(local, FAULT, FAULT_CONFLICT)) {
-        conflict(work, place->path, local->message);
-        return true;
+    if (!g_error_matches(cause, FAULT, FAULT_CONFLICT)) {
+        g_propagate_error(error, cause);
+        return false;
     }
-    g_propagate_error(error, g_steal_pointer(&local));
-    return false;
+    conflict(work, place->path, cause->message);
+    g_error_free(cause);
+    return true;
 }
 
 /* The content is there already; a mode that the command chose may not be. */
@@ -332,16 +336,17 @@ static bool keep_entry(struct work *work, const char *path, const struct tree_en
         !same(&present.entry, entry))
         return true;
     return fchmodat(parent, name, extra->mode, 0) == 0 ||
-           fault_errno(error, errno, "cannot set the mode of %s", path);
+           failed(error, "cannot set the mode of", path);
 }
 
 static bool commit_entry(struct work *work, const char *path, const struct tree_entry *entry,
                          GError **error)
 {
     struct commit *commit = work->commit;
-    bool covered, done;
+    bool covered;
     g_autofree char *unseen = NULL;
     struct present present = { 0 };
+    GError *cause = NULL;
     const struct tree_entry *before = captured(commit, path, &covered);
     if (before != NULL && same(before, entry))
         return keep_entry(work, path, entry, error);
@@ -356,10 +361,12 @@ static bool commit_entry(struct work *work, const char *path, const struct tree_
         keep_unseen(work, unseen);
     if (leave || !may_replace(work, path, &present, readable))
         return true;
-    struct place place = { parent, base_name(path), path, &present };
-    if (!replace_entry(work, &place, &present, entry, &done, error))
-        return false;
-    commit->written += done && entry->kind != TREE_DIRECTORY;
+    g_autofree char *what = path_quote(path);
+    struct place place = { parent, base_name(path), path, what, &present };
+    if (!clear_way(&place, &present, entry->kind == TREE_DIRECTORY, &cause) ||
+        !write_entry(work, &place, entry, &cause))
+        return settle(work, &place, cause, error);
+    commit->written += entry->kind != TREE_DIRECTORY;
     return true;
 }
 
@@ -388,9 +395,12 @@ static bool commit_fifo(struct work *work, const struct output_extra *extra, GEr
         !may_replace(work, extra->path, &present, readable))
         return true;
     const struct tree_entry file = { .kind = TREE_FILE };
-    struct place place = { parent, base_name(extra->path), extra->path, &present };
-    return clear_way(&place, &present, false, error) &&
-           place_fifo(&place, mode_of(work, &file, extra), error);
+    g_autofree char *what = path_quote(extra->path);
+    struct place place = { parent, base_name(extra->path), extra->path, what, &present };
+    GError *cause = NULL;
+    return (clear_way(&place, &present, false, &cause) &&
+            place_fifo(&place, mode_of(work, &file, extra), &cause)) ||
+           settle(work, &place, cause, error);
 }
 
 static void commit_fifos(struct work *work)
@@ -441,10 +451,11 @@ static void seal_directories(struct work *work)
         const char *path = work->sealed->pdata[i];
         const struct output_extra *extra = g_hash_table_lookup(work->extras, path);
         GError *error = NULL;
+        g_autofree char *what = path_quote(path);
         autofd int directory =
             fd_open_beneath(work->commit->session->root_fd, path, O_RDONLY | O_DIRECTORY, 0);
         if (directory >= 0 &&
-            !dress_directory(directory, path, mode_of(work, &entry, extra), extra, &error))
+            !dress_directory(directory, what, mode_of(work, &entry, extra), extra, &error))
             note_error(work, error);
     }
 }
@@ -457,7 +468,7 @@ static bool commit_deletion(struct work *work, const char *path, GError **error)
     int parent = open_parent(work, path);
     if (parent < 0)
         return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ||
-               fault_errno(error, errno, "cannot open the directory of %s", path);
+               failed(error, "cannot open the directory of", path);
     bool readable = present_look(parent, base_name(path), &present);
     if (!present.exists || !may_replace(work, path, &present, readable))
         return true;
@@ -468,7 +479,7 @@ static bool commit_deletion(struct work *work, const char *path, GError **error)
     }
     if (directory && (errno == ENOTEMPTY || errno == EEXIST))
         return true; /* the user's own files are in it */
-    return fault_errno(error, errno, "cannot remove %s", path);
+    return failed(error, "cannot remove", path);
 }
 
 struct leftovers {

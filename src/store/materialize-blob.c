@@ -79,6 +79,22 @@ static bool fill(const struct blob_file *file, int to, GError **error)
     return pump(file, from, to, error);
 }
 
+static bool is_compiled(int file)
+{
+    static const struct {
+        size_t size;
+        const char *bytes;
+    } magic[] = { { 4, "\177ELF" }, { 7, "!<arch>" },          { 7, "!<thin>" },
+                  { 4, "gpch" },    { 4, "\312\376\272\276" }, { 4, "\0asm" } };
+    char start[8] = { 0 };
+    if (pread(file, start, sizeof start, 0) < 4)
+        return false;
+    for (size_t i = 0; i < G_N_ELEMENTS(magic); i++)
+        if (memcmp(start, magic[i].bytes, magic[i].size) == 0)
+            return true;
+    return false;
+}
+
 static bool set_attributes(const struct blob_file *file, int made, GError **error)
 {
     if ((file->owner != (uid_t)-1 || file->group != (gid_t)-1) &&
@@ -91,7 +107,9 @@ static bool set_attributes(const struct blob_file *file, int made, GError **erro
     struct stat asked;
     if (file->observed)
         fstat(made, &asked);
-    const struct timespec times[2] = { fd_timespec(file->mtime), fd_timespec(file->mtime) };
+    gint64 mtime =
+        file->compiled_mtime != 0 && is_compiled(made) ? file->compiled_mtime : file->mtime;
+    const struct timespec times[2] = { fd_timespec(mtime), fd_timespec(mtime) };
     return futimens(made, times) == 0 ||
            fault_errno(error, errno, "cannot set the time of %s", file->what);
 }

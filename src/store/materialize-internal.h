@@ -13,12 +13,13 @@ struct blob_file {
     struct store *store;
     const struct digest *digest;
     int directory;
-    const char *name; /* one component */
-    const char *what; /* its path, for messages */
-    mode_t mode;      /* less umask */
-    bool exact;       /* the mode is as it is, whatever the umask */
-    gint64 mtime;     /* ns; -1: leave */
-    uid_t owner;      /* -1: leave; group alike */
+    const char *name;      /* one component */
+    const char *what;      /* its path, for messages */
+    mode_t mode;           /* less umask */
+    bool exact;            /* the mode is as it is, whatever the umask */
+    gint64 mtime;          /* ns; -1: leave */
+    gint64 compiled_mtime; /* the same for what a compiler made; 0: mtime */
+    uid_t owner;           /* -1: leave; group alike */
     gid_t group;
     bool observed; /* ask for its times before they are set: see observe() in materialize.c */
     const volatile int *cancel; /* may be NULL */

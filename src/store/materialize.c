@@ -210,6 +210,7 @@ static bool write_file(const struct target *target, size_t index, GError **error
         .what = what,
         .mode = entry->executable ? 0777 : 0666,
         .mtime = request->mtime,
+        .compiled_mtime = request->compiled_mtime,
         .owner = request->owner,
         .group = request->group,
         .observed = target->place->written != NULL,

@@ -11,13 +11,15 @@
 struct materialize_request {
     struct store *store;
     const struct tree *tree;
-    int directory;    /* where to; must exist */
-    const char *name; /* its path, for messages */
-    bool overwrite;   /* replace files and links that are in the way (never directories
-                         by files); otherwise FAULT_CONFLICT before anything is written */
-    gint64 mtime;     /* ns since the epoch, for files, links and directories, the destination
-                         itself included; -1: now */
-    uid_t owner;      /* (uid_t)-1: leave; the destination included; group alike */
+    int directory;         /* where to; must exist */
+    const char *name;      /* its path, for messages */
+    bool overwrite;        /* replace files and links that are in the way (never directories
+                              by files); otherwise FAULT_CONFLICT before anything is written */
+    gint64 mtime;          /* ns since the epoch, for files, links and directories, the destination
+                              itself included; -1: now */
+    gint64 compiled_mtime; /* instead of mtime for files with a compiler's magic number (ELF, ar,
+                              precompiled header, Java class, WebAssembly); 0: no difference */
+    uid_t owner;           /* (uid_t)-1: leave; the destination included; group alike */
     gid_t group;
     bool hard_links;          /* large blobs may be linked to the object file: only where the reader
                                  can neither write nor chmod it (another owner) */
@@ -38,8 +40,8 @@ bool store_copy_blob(struct store *store, const struct digest *digest, int to, c
 
 /*
  * Write blob `digest` to the new file `name` in `directory`, verified, via a temporary name so that
- * the file appears complete or not at all; `mode` is set exactly, whatever the umask. Replaces a file or
- * link of that name. mtime as above.
+ * the file appears complete or not at all; `mode` is set exactly, whatever the umask. Replaces a
+ * file or link of that name. mtime as above.
  */
 bool store_write_file(struct store *store, const struct digest *digest, int directory,
                       const char *name, mode_t mode, gint64 mtime, GError **error);

@@ -85,6 +85,20 @@ load helper
     exits 0 make -q
 }
 
+@test "make compiles again what a native build left behind and an edit made stale" {
+    printf 'x: x.c y.o\n\tcc -o x x.c y.o\ny.o: y.c\n\tcc -c y.c\n' >Makefile
+    printf 'int y(void);\nint main(void) { return y(); }\n' >x.c
+    echo 'int y(void) { return 3; }' >y.c
+    make
+    exits 3 ./x
+    echo 'int y(void) { return 4; }' >y.c
+    miss make
+    exits 4 ./x
+    exits 0 make -q
+    hit make
+    exits 4 ./x
+}
+
 @test "--commit=success and never leave the workspace alone" {
     exits 3 vial run --commit=success -- sh -c 'echo x >x; exit 3'
     [[ ! -e x ]]
