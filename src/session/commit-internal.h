@@ -26,7 +26,8 @@ bool present_look(int directory, const char *name, struct present *out);
 struct place {
     int directory;
     const char *name; /* in `directory` */
-    const char *path; /* for messages */
+    const char *path; /* in the workspace, and below `source` */
+    const char *what; /* the same for messages: path_quote() */
     const struct present *present;
 };
 

@@ -106,8 +106,8 @@ static bool put_in_place(const struct place *place, const char *temporary, GErro
     unlinkat(place->directory, temporary, 0); /* rename onto another link of the file left it */
     if (number == EEXIST)
         return fault_set(error, FAULT_CONFLICT, "%s was changed while it was replaced",
-                         place->path);
-    return number == 0 || fault_errno(error, number, "cannot write %s", place->path);
+                         place->what);
+    return number == 0 || fault_errno(error, number, "cannot write %s", place->what);
 }
 
 /* --- what a file is besides its content ------------------------------------------------------- */
@@ -169,9 +169,9 @@ static bool dress_file(int file, const struct place *place, const struct dress *
     };
     if (dress->extra != NULL && dress->extra->sparse)
         punch_holes(file, size);
-    return set_attributes(file, dress->extra, place->path, error) &&
+    return set_attributes(file, dress->extra, place->what, error) &&
            ((fchmod(file, dress->mode) == 0 && futimens(file, times) == 0) ||
-            fault_errno(error, errno, "cannot set mode and time of %s", place->path));
+            fault_errno(error, errno, "cannot set mode and time of %s", place->what));
 }
 
 bool dress_directory(int directory, const char *path, mode_t mode, const struct output_extra *extra,
@@ -191,7 +191,7 @@ static bool name_file(const struct place *place, int file, char **temporary, GEr
         return true;
     *temporary = temporary_name();
     return fd_link(file, place->directory, *temporary) ||
-           fault_errno(error, errno, "cannot write %s", place->path);
+           fault_errno(error, errno, "cannot write %s", place->what);
 }
 
 bool place_file(const struct place *place, int source, const struct tree_entry *entry,
@@ -199,12 +199,12 @@ bool place_file(const struct place *place, int source, const struct tree_entry *
 {
     autofd int from = fd_open_beneath(source, place->path, O_RDONLY, 0);
     if (from < 0)
-        return fault_errno(error, errno, "cannot read the output %s", place->path);
+        return fault_errno(error, errno, "cannot read the output %s", place->what);
     g_autofree char *temporary = NULL;
     autofd int to = fd_create_unnamed(place->directory, 0600, &temporary);
     if (to < 0)
-        return fault_errno(error, errno, "cannot write %s", place->path);
-    if (fd_copy(from, to, entry->digest.size, place->path, error) &&
+        return fault_errno(error, errno, "cannot write %s", place->what);
+    if (fd_copy(from, to, entry->digest.size, place->what, error) &&
         dress_file(to, place, dress, entry->digest.size, error) &&
         name_file(place, to, &temporary, error))
         return put_in_place(place, temporary, error);
@@ -218,8 +218,8 @@ bool place_blob(const struct place *place, struct store *store, const struct tre
     g_autofree char *temporary = NULL;
     autofd int to = fd_create_unnamed(place->directory, 0600, &temporary);
     if (to < 0)
-        return fault_errno(error, errno, "cannot write %s", place->path);
-    if (store_copy_blob(store, &entry->digest, to, place->path, error) &&
+        return fault_errno(error, errno, "cannot write %s", place->what);
+    if (store_copy_blob(store, &entry->digest, to, place->what, error) &&
         dress_file(to, place, dress, entry->digest.size, error) &&
         name_file(place, to, &temporary, error))
         return put_in_place(place, temporary, error);
@@ -231,7 +231,7 @@ bool place_hard_link(const struct place *place, int directory, const char *name,
 {
     g_autofree char *temporary = temporary_name();
     if (linkat(directory, name, place->directory, temporary, 0) < 0)
-        return fault_errno(error, errno, "cannot link %s", place->path);
+        return fault_errno(error, errno, "cannot link %s", place->what);
     return put_in_place(place, temporary, error);
 }
 
@@ -239,7 +239,7 @@ bool place_symlink(const struct place *place, const char *target, GError **error
 {
     g_autofree char *temporary = temporary_name();
     if (symlinkat(target, place->directory, temporary) < 0)
-        return fault_errno(error, errno, "cannot make the link %s", place->path);
+        return fault_errno(error, errno, "cannot make the link %s", place->what);
     return put_in_place(place, temporary, error);
 }
 
@@ -251,5 +251,5 @@ bool place_fifo(const struct place *place, mode_t mode, GError **error)
         return put_in_place(place, temporary, error);
     int number = errno;
     unlinkat(place->directory, temporary, 0);
-    return fault_errno(error, number, "cannot make the FIFO %s", place->path);
+    return fault_errno(error, number, "cannot make the FIFO %s", place->what);
 }

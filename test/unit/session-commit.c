@@ -314,6 +314,25 @@ static void an_unreadable_source_leaves_nothing_behind(void)
     }
 }
 
+/* A name cannot forge a line of the message. */
+static void errors_quote_the_path(void)
+{
+    struct ground ground;
+    struct run run;
+    ground_init(&ground);
+    run_init(&run, &ground, NULL);
+    LAY(ground.from, "a\nb=1");
+    run.outputs = capture_tree(ground.from, NULL, ground.store);
+    run.commit.outputs = run.outputs;
+    run.commit.result = run.result;
+    run.commit.source = ground.workspace;
+    g_assert_false(commit_outputs(&run.commit, &run.error));
+    g_assert_nonnull(strstr(run.error->message, "\"a\\nb\""));
+    g_assert_null(strchr(run.error->message, '\n'));
+    run_release(&run);
+    ground_release(&ground);
+}
+
 /* A source that is shorter than the tree says: somebody is still writing to it. */
 static void a_short_source_leaves_nothing_behind(void)
 {
@@ -573,7 +592,7 @@ static void what_changed_since_the_look_is_not_replaced(void)
         LAY(ground.from, "p=3");
         present_look(ground.workspace, "p", &present);
         LAY(ground.workspace, after[i]);
-        struct place place = { ground.workspace, "p", "p", &present };
+        struct place place = { ground.workspace, "p", "p", "p", &present };
         struct tree_entry entry = { .kind = TREE_FILE, .digest = { .size = 1 } };
         const struct dress dress = { .mode = 0644 };
         g_assert_false(place_file(&place, ground.from, &entry, &dress, &error));
@@ -769,11 +788,11 @@ static void fifos_are_made_but_not_over_files_of_mine(void)
     struct ground ground;
     struct run run;
     ground_init(&ground);
-    LAY(ground.workspace, "was=1");
+    LAY(ground.workspace, "was=1", "full/x=1");
     run_init(&run, &ground, NULL);
     LAY(ground.workspace, "mine=1");
     g_assert_cmpint(mkfifoat(ground.workspace, "there", 0600), ==, 0);
-    static const char *const paths[] = { "d/new", "mine", "there", "was" };
+    static const char *const paths[] = { "d/new", "full", "mine", "there", "was" };
     for (size_t i = 0; i < G_N_ELEMENTS(paths); i++)
         extra_of(&run, paths[i], 0600, 0)->fifo = true;
     ino_t inode = status_of(ground.workspace, "there").st_ino;
@@ -782,8 +801,8 @@ static void fifos_are_made_but_not_over_files_of_mine(void)
     g_assert_cmpuint(status_of(ground.workspace, "d/new").st_mode & 07777, ==, 0600);
     g_assert_true(S_ISFIFO(status_of(ground.workspace, "was").st_mode));
     g_assert_true(status_of(ground.workspace, "there").st_ino == inode);
-    assert_disk(ground.workspace, "mine=1", "d/");
-    g_assert_cmpstr(reported(&run), ==, "conflict mine\n");
+    assert_disk(ground.workspace, "mine=1", "d/", "full/x=1");
+    g_assert_cmpstr(reported(&run), ==, "conflict full\nconflict mine\n");
     run_release(&run);
     ground_release(&ground);
 }
@@ -886,6 +905,7 @@ int main(int argc, char **argv)
           what_the_command_deleted_does_not_come_back },
         { "/commit/atomic/unreadable-source-leaves-nothing-behind",
           an_unreadable_source_leaves_nothing_behind },
+        { "/commit/errors/quote-the-path", errors_quote_the_path },
         { "/commit/atomic/short-source-leaves-nothing-behind",
           a_short_source_leaves_nothing_behind },
         { "/commit/atomic/what-changed-since-the-look-is-not-replaced",
