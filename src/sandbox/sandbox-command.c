@@ -3,8 +3,8 @@
  * From init to the command: a clean process, the search for the program, and the exact reason when
  * it cannot be executed.
  *
- * vfork() rather than fork(): it saves the copy of vial's page tables, and since the child borrows
- * init's memory until it executes, its report is simply there.
+ * vfork() rather than fork(): it saves the copy of vial's page tables, and init goes on only when
+ * the program is executed or the report why it is not is there.
  */
 #include "sandbox/sandbox-internal.h"
 
@@ -112,8 +112,8 @@ static void execute_by_shell(const struct plan *plan, const char *path)
 }
 
 /*
- * False: go on with the next candidate. The report is written only when all is lost: were execve()
- * to succeed after that, init would find it.
+ * False: go on with the next candidate. The report is written only when all is lost, since init
+ * would believe it after a later success.
  */
 static bool try_candidate(const struct plan *plan, const char *path, struct report *report)
 {
@@ -177,8 +177,9 @@ static void limit(void)
     }
 }
 
-static void become_command(const struct plan *plan, int directory, struct report *report)
+static void become_command(const struct plan *plan, int directory)
 {
+    struct report *report = plan->report;
     int input = plan->input == NULL ? open("/dev/null", O_RDONLY | O_CLOEXEC)
                                     : openat(directory, plan->input, O_RDONLY | O_CLOEXEC);
     setsid();
@@ -196,16 +197,16 @@ static void become_command(const struct plan *plan, int directory, struct report
     }
 }
 
-pid_t sandbox_start(const struct plan *plan, int directory, struct report *report)
+pid_t sandbox_start(const struct plan *plan, int directory)
 {
     pid_t child = vfork();
     if (child == 0) {
-        become_command(plan, directory, report);
+        become_command(plan, directory);
         _exit(127);
     }
     if (child < 0)
-        sandbox_fail(report, "fork", NULL);
-    if (report->kind == 0)
+        sandbox_fail(plan->report, "fork", NULL);
+    if (plan->report->kind == 0)
         return child;
     if (child > 0)
         while (waitpid(child, NULL, 0) < 0 && errno == EINTR)

@@ -26,8 +26,6 @@ struct init {
     int directory, parent;
     pid_t command;
     int status;
-    struct network network;
-    struct report report;
 };
 
 /* --- killing ---------------------------------------------------------------------------------- */
@@ -176,7 +174,7 @@ static bool await_foundation(struct init *self)
         continue;
     self->directory = openat(AT_FDCWD, plan->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (self->directory < 0)
-        return sandbox_fail(&self->report, "enter", plan->path);
+        return sandbox_fail(self->plan->report, "enter", plan->path);
     if (read(self->parent, &byte, 1) != 1)
         _exit(1); /* the supervisor failed and has said so, or is gone */
     return true;
@@ -190,7 +188,7 @@ static bool become_user(struct init *self)
 {
     if (self->plan->separate && (syscall(SYS_setresgid, SANDBOX_ID, SANDBOX_ID, SANDBOX_ID) < 0 ||
                                  syscall(SYS_setresuid, SANDBOX_ID, SANDBOX_ID, SANDBOX_ID) < 0))
-        return sandbox_fail(&self->report, "become the user", NULL);
+        return sandbox_fail(self->plan->report, "become the user", NULL);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     return true;
 }
@@ -198,18 +196,14 @@ static bool become_user(struct init *self)
 static bool set_up(struct init *self)
 {
     const struct plan *plan = self->plan;
-    struct report *report = &self->report;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-        return sandbox_fail(report, "give up new privileges", NULL);
+        return sandbox_fail(plan->report, "give up new privileges", NULL);
     if (plan->level == SANDBOX_DIRECTORY) {
         prctl(PR_SET_CHILD_SUBREAPER, 1);
         return await_foundation(self);
     }
     rename_process();
-    return (plan->network || sandbox_begin_network(&self->network, report)) &&
-           await_foundation(self) && become_user(self) &&
-           sandbox_enter(plan, self->directory, report) &&
-           (plan->network || sandbox_enter_network(&self->network, report));
+    return await_foundation(self) && become_user(self) && sandbox_enter(plan, self->directory);
 }
 
 /* For --check: other process ids, where the kernel lets the counter be set. */
@@ -231,21 +225,25 @@ static gint64 now(void)
     return time.tv_sec * 1000000 + time.tv_nsec / 1000;
 }
 
+/* Fills the report. */
 static void run(struct init *self)
 {
     const struct plan *plan = self->plan;
+    struct report *report = plan->report;
     gint64 start = now();
-    self->command = sandbox_start(plan, self->directory, &self->report);
+    self->command = sandbox_start(plan, self->directory);
     close(plan->output[1]);
     close(plan->errors[1]);
     if (self->command == 0)
         return;
     await_command(self);
-    self->report.wall = now() - start;
+    report->wall = now() - start;
     end_all(self);
-    getrusage(RUSAGE_CHILDREN, &self->report.usage);
-    self->report.kind = REPORT_ENDED;
-    self->report.status = self->status;
+    if (report->kind != 0)
+        return;
+    getrusage(RUSAGE_CHILDREN, &report->usage);
+    report->status = self->status;
+    report->kind = REPORT_ENDED;
 }
 
 void sandbox_init(const struct plan *plan, int parent)
@@ -260,8 +258,8 @@ void sandbox_init(const struct plan *plan, int parent)
         if (order == ORDER_START)
             run(&self);
         else
-            self.report.kind = REPORT_ENDED;
+            plan->report->kind = REPORT_ENDED;
     }
-    sandbox_send(plan->control[1], &self.report);
+    sandbox_report(plan);
     _exit(0);
 }

@@ -9,8 +9,8 @@
  *
  *   lifeline  vial -> supervisor: perhaps ORDER_KEEP. Its end in vial closes when vial releases the
  *             run or dies: then everything goes.
- *   control   vial <-> init. Down: orders. Up: one struct report, when the command has ended or
- *             could not start.
+ *   control   vial <-> init. Down: orders. Up: a byte when plan->report is filled: the command has
+ *             ended, or could not start.
  */
 #ifndef SANDBOX_SANDBOX_INTERNAL_H
 #define SANDBOX_SANDBOX_INTERNAL_H
@@ -48,6 +48,21 @@ struct mount_step {
     unsigned long flags;
 };
 
+struct report {
+    enum report_kind {
+        REPORT_FAILED = 1,   /* `what` failed for `path` with errno `number` */
+        REPORT_NOT_FOUND,    /* no such program */
+        REPORT_NOT_RUNNABLE, /* `path` cannot be executed: `number`; `text`: its interpreter */
+        REPORT_ENDED,
+    } kind;
+    int number;
+    const char *what, *path;
+    int status;          /* of the command, as wait() has it */
+    gint64 wall;         /* microseconds */
+    struct rusage usage; /* of all processes */
+    char text[PATH_MAX];
+};
+
 struct plan {
     enum sandbox_level level;
     int base;      /* directory that the run's own is made in */
@@ -69,6 +84,7 @@ struct plan {
     char *directory;   /* working directory, absolute, as the command sees it */
     const char *input; /* the file in the run's directory that is standard input, or NULL */
 
+    struct report *report;       /* in memory that all of them share */
     int lifeline[2], control[2]; /* [0] is vial's end */
     int output[2], errors[2];    /* pipes: [0] is read by vial */
 };
@@ -80,21 +96,6 @@ enum order {
     ORDER_KEEP = -4, /* on the lifeline: leave the directory */
     ORDER_MADE = -5, /* the run's directory is there, still without the inputs */
     /* any other value: deliver this signal */
-};
-
-struct report {
-    enum report_kind {
-        REPORT_FAILED = 1,   /* `what` failed for `path` with errno `number` */
-        REPORT_NOT_FOUND,    /* no such program */
-        REPORT_NOT_RUNNABLE, /* `path` cannot be executed: `number`; `text`: its interpreter */
-        REPORT_ENDED,
-    } kind;
-    int number;
-    const char *what, *path;
-    int status;          /* of the command, as wait() has it */
-    gint64 wall;         /* microseconds */
-    struct rusage usage; /* of all processes */
-    char text[PATH_MAX];
 };
 
 /* sandbox-plan.c */
@@ -121,27 +122,21 @@ void sandbox_kill_children(void);
 /* sandbox-mount.c: from the host's mounts to the sandbox's, within init's namespaces. `directory`
  * is the run's own, opened in there: descriptors from before the clone belong to the host's mounts.
  */
-bool sandbox_enter(const struct plan *plan, int directory, struct report *report);
+bool sandbox_enter(const struct plan *plan, int directory);
 
-/* sandbox-network.c: begin to make a network namespace, and later move into it. */
-struct network {
-    pid_t helper;
-    int made;
-    _Alignas(16) char stack[16384];
-};
-bool sandbox_begin_network(struct network *network, struct report *report);
-bool sandbox_enter_network(struct network *network, struct report *report);
-
-/* sandbox-command.c: the process id of the command, or 0 and a report why there is none. */
-pid_t sandbox_start(const struct plan *plan, int directory, struct report *report);
+/*
+ * sandbox-command.c: the process id of the command, or 0 and a report why there is none. Where
+ * vfork() is a mere fork(), as under sanitizers, the report comes only with the process's end.
+ */
+pid_t sandbox_start(const struct plan *plan, int directory);
 
 #define SANDBOX_CLONE "make namespaces" /* a report's `what` whose errno needs explanation */
 
 /* sandbox-report.c: async-signal-safe, but for the last. */
 bool sandbox_fail(struct report *report, const char *what, const char *path); /* errno; false */
-void sandbox_send(int socket, const struct report *report);
-bool sandbox_receive(int socket, struct report *report); /* false: the other side is gone */
-bool sandbox_fault(const struct report *report, const struct plan *plan, GError **error);
+void sandbox_report(const struct plan *plan);       /* plan->report is filled */
+bool sandbox_await_report(const struct plan *plan); /* false: whoever was to send it is gone */
+bool sandbox_fault(const struct plan *plan, GError **error); /* what it says, unless ENDED */
 
 /* --- vial's side ------------------------------------------------------------------------------ */
 

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -269,6 +270,13 @@ struct plan *sandbox_plan_new(const struct sandbox *sandbox, const struct action
     plan->output[0] = plan->output[1] = plan->errors[0] = plan->errors[1] = -1;
     plan->mounts = g_array_new(FALSE, FALSE, sizeof(struct mount_step));
     plan->strings = g_ptr_array_new_with_free_func(g_free);
+    plan->report =
+        mmap(NULL, sizeof *plan->report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (plan->report == MAP_FAILED) {
+        plan->report = NULL;
+        fault_errno(error, errno, "cannot share memory with the sandbox");
+        return NULL;
+    }
     make_name(plan, sandbox, keep);
     plan->user_map = g_strdup_printf("%d %u 1\n", SANDBOX_ID,
                                      plan->separate ? SANDBOX_HOST_ID : (unsigned)geteuid());
@@ -293,6 +301,8 @@ void sandbox_plan_free(struct plan *plan)
         fd_close(&plan->output[i]);
         fd_close(&plan->errors[i]);
     }
+    if (plan->report != NULL)
+        munmap(plan->report, sizeof *plan->report);
     g_array_unref(plan->mounts);
     g_ptr_array_unref(plan->strings);
     g_strfreev(plan->environment);

@@ -18,20 +18,20 @@ bool sandbox_fail(struct report *report, const char *what, const char *path)
     return false;
 }
 
-void sandbox_send(int socket, const struct report *report)
+void sandbox_report(const struct plan *plan)
 {
-    size_t size = offsetof(struct report, text) + strlen(report->text) + 1;
-    while (send(socket, report, size, MSG_NOSIGNAL) < 0 && errno == EINTR)
+    while (send(plan->control[1], "", 1, MSG_NOSIGNAL) < 0 && errno == EINTR)
         continue;
 }
 
-bool sandbox_receive(int socket, struct report *report)
+bool sandbox_await_report(const struct plan *plan)
 {
+    char byte;
     ssize_t size;
-    do /* a peer that left orders unread resets the connection; its report comes after that */
-        size = recv(socket, report, sizeof *report, 0);
+    do /* a peer that left orders unread resets the connection; its byte comes after that */
+        size = recv(plan->control[0], &byte, 1, 0);
     while (size < 0 && (errno == EINTR || errno == ECONNRESET));
-    return size > (ssize_t)offsetof(struct report, text);
+    return size == 1;
 }
 
 static bool not_runnable(const struct report *report, GError **error)
@@ -77,8 +77,9 @@ static const char *explain(const struct report *report)
     return g_strerror(number);
 }
 
-bool sandbox_fault(const struct report *report, const struct plan *plan, GError **error)
+bool sandbox_fault(const struct plan *plan, GError **error)
 {
+    const struct report *report = plan->report;
     if (report->kind == REPORT_NOT_FOUND)
         return not_found(plan, error);
     if (report->kind == REPORT_NOT_RUNNABLE)

@@ -28,14 +28,13 @@ struct supervisor {
     int parent[2]; /* init reads [0] */
     int process;   /* pidfd of init; -1: it is gone */
     pid_t init;
-    struct report report;
 };
 
 /*
  * Close all but what is needed. Else locks of the store, and the reading ends of vial's own pipes'
  * peers, would live as long as this process. 0 to 2 become /dev/null for the same reason.
  */
-static bool close_others(const struct plan *plan, struct report *report)
+static bool close_others(const struct plan *plan)
 {
     int kept[] = {
         2, plan->base, plan->lifeline[1], plan->control[1], plan->output[1], plan->errors[1]
@@ -52,7 +51,7 @@ static bool close_others(const struct plan *plan, struct report *report)
     close_range((unsigned)kept[G_N_ELEMENTS(kept) - 1] + 1, ~0u, 0);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null < 0)
-        return sandbox_fail(report, "open", "/dev/null");
+        return sandbox_fail(plan->report, "open", "/dev/null");
     for (int i = 0; i < 3; i++)
         dup2(null, i);
     if (null > 2)
@@ -67,7 +66,7 @@ static bool write_map(struct supervisor *self, int process, const char *name, co
     int file = openat(process, name, O_WRONLY | O_CLOEXEC);
     bool ok = file >= 0 && write(file, map, strlen(map)) == (ssize_t)strlen(map);
     if (!ok)
-        sandbox_fail(&self->report, "write", name);
+        sandbox_fail(self->plan->report, "write", name);
     if (file >= 0)
         close(file);
     return ok;
@@ -91,7 +90,7 @@ static bool write_maps(struct supervisor *self)
         return true;
     int process = open_process(self->init);
     if (process < 0)
-        return sandbox_fail(&self->report, "find init in", "/proc");
+        return sandbox_fail(self->plan->report, "find init in", "/proc");
     bool ok = write_map(self, process, "setgroups", "deny") &&
               write_map(self, process, "gid_map", self->plan->group_map) &&
               write_map(self, process, "uid_map", self->plan->user_map);
@@ -119,13 +118,15 @@ static bool start_init(struct supervisor *self)
     unsigned long flags = 0;
     if (plan->level == SANDBOX_NAMESPACES)
         flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
+    if (plan->level == SANDBOX_NAMESPACES && !plan->network)
+        flags |= CLONE_NEWNET;
     if (pipe2(self->parent, O_CLOEXEC) < 0)
-        return sandbox_fail(&self->report, "make a pipe", NULL);
+        return sandbox_fail(self->plan->report, "make a pipe", NULL);
     if (fchdir(plan->base) < 0) /* init's way to the run's directory */
-        return sandbox_fail(&self->report, "enter the directory of", plan->path);
+        return sandbox_fail(self->plan->report, "enter the directory of", plan->path);
     /* Root's groups would otherwise follow into the namespace, where nothing can drop them. */
     if (plan->separate && syscall(SYS_setgroups, 0, NULL) < 0)
-        return sandbox_fail(&self->report, "drop groups", NULL);
+        return sandbox_fail(self->plan->report, "drop groups", NULL);
     self->init = fork_into(flags, &self->process);
     if (self->init == 0) {
         close(plan->lifeline[1]);
@@ -133,10 +134,10 @@ static bool start_init(struct supervisor *self)
         sandbox_init(plan, self->parent[0]);
     }
     if (self->init < 0)
-        sandbox_fail(&self->report, SANDBOX_CLONE, NULL);
+        sandbox_fail(self->plan->report, SANDBOX_CLONE, NULL);
     close(self->parent[0]);
     if (self->init > 0 && write_maps(self) &&
-        (write(self->parent[1], "", 1) == 1 || sandbox_fail(&self->report, "wake init", NULL)))
+        (write(self->parent[1], "", 1) == 1 || sandbox_fail(self->plan->report, "wake init", NULL)))
         return true;
     close(self->parent[1]); /* ends init */
     return false;
@@ -216,8 +217,8 @@ void sandbox_supervise(const struct plan *plan)
     prctl(PR_SET_DUMPABLE, 1); /* else, after a change of user, init's maps would not be ours */
     signal(SIGCHLD, SIG_DFL);  /* ignored, it would let init vanish unreaped */
     umask(0);
-    if (!close_others(plan, &self.report) || !start_init(&self))
-        sandbox_send(plan->control[1], &self.report);
+    if (!close_others(plan) || !start_init(&self))
+        sandbox_report(plan);
     else if (plan->vary % 2 == 1)
         burn();
     close(plan->control[1]);

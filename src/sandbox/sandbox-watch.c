@@ -52,7 +52,7 @@ struct watch {
     gint64 deadline, kill_at; /* monotonic; G_MAXINT64: never */
     int first_count;          /* of interrupts, before any */
     bool interrupted;
-    struct report report; /* kind 0: none came */
+    bool reported;
 };
 
 /* --- streams ---------------------------------------------------------------------------------- */
@@ -193,8 +193,7 @@ static bool converse(struct watch *watch, GError **error)
                 return false;
         if (polls[CONTROL].revents == 0)
             continue;
-        if (!sandbox_receive(polls[CONTROL].fd, &watch->report))
-            watch->report.kind = 0;
+        watch->reported = sandbox_await_report(watch->launch->plan);
         polls[CONTROL].fd = -1;
     }
     return true;
@@ -207,7 +206,7 @@ static gint64 microseconds(struct timeval time)
 
 static void fill_result(struct watch *watch)
 {
-    const struct report *report = &watch->report;
+    const struct report *report = watch->launch->plan->report;
     struct result *result = watch->result;
     if (WIFSIGNALED(report->status)) {
         result->signal = WTERMSIG(report->status);
@@ -230,12 +229,11 @@ static void fill_result(struct watch *watch)
 
 static bool conclude(struct watch *watch, GError **error)
 {
-    const struct report *report = &watch->report;
-    if (report->kind == 0)
+    if (!watch->reported)
         return fault_set(error, FAULT_SANDBOX,
                          "the sandbox's own processes were killed while the command ran");
-    if (report->kind != REPORT_ENDED)
-        return sandbox_fault(report, watch->launch->plan, error);
+    if (watch->launch->plan->report->kind != REPORT_ENDED)
+        return sandbox_fault(watch->launch->plan, error);
     fill_result(watch);
     return store_stream(watch, &watch->spools[OUTPUT], &watch->result->stdout_blob, error) &&
            store_stream(watch, &watch->spools[ERRORS], &watch->result->stderr_blob, error);

@@ -153,14 +153,13 @@ static bool probe_namespaces(GError **error)
     g_strfreev(action->argv);
     action->argv = g_strsplit("true", " ", -1); /* to be planned, never started */
     struct launch launch;
-    struct report report = { 0 };
     bool ok = sandbox_launch((const struct sandbox *)executor, action, false, &launch, error);
     if (ok) {
         sandbox_order(&launch, ORDER_PROBE);
-        if (!sandbox_receive(launch.plan->control[0], &report))
+        if (!sandbox_await_report(launch.plan))
             ok = fault_set(error, FAULT_SANDBOX, "the sandbox's own processes were killed");
-        else if (report.kind != REPORT_ENDED)
-            ok = sandbox_fault(&report, launch.plan, error);
+        else if (launch.plan->report->kind != REPORT_ENDED)
+            ok = sandbox_fault(launch.plan, error);
         sandbox_land(&launch);
     }
     executor_free(executor);

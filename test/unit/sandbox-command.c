@@ -248,7 +248,7 @@ static void resources_are_those_of_the_whole_tree(void)
 static void time_limit_ends_it_politely(void)
 {
     g_autoptr(box) box = box_new();
-    box->action->timeout = 300 * 1000;
+    box->action->timeout = 1000 * 1000;
     struct result *result =
         box_run(box, "trap 'echo bye; exit 7' TERM; echo > begun; while :; do sleep 0.01; done");
     g_assert_true(result->timed_out);
@@ -277,11 +277,23 @@ static void note_interrupt(int number)
     interrupt_count++;
 }
 
+static useconds_t repetition;
+
+/* The command is ready for signals: let one come while vial waits. */
+static void start_alarm(enum output_stream stream, const void *data, size_t size, void *user)
+{
+    take_output(stream, data, size, user);
+    if (memmem(data, size, "ready\n", 6) != NULL)
+        ualarm(50 * 1000, repetition);
+}
+
 static void arm(struct box *box)
 {
     interrupt = interrupt_count = 0;
+    repetition = 0;
     box->request.interrupt = &interrupt;
     box->request.interrupt_count = &interrupt_count;
+    box->request.output = start_alarm;
     signal(SIGALRM, note_interrupt);
 }
 
@@ -289,10 +301,9 @@ static void interrupt_reaches_the_command(void)
 {
     g_autoptr(box) box = box_new();
     arm(box);
-    ualarm(200 * 1000, 0);
     struct result *result =
-        box_run(box, "trap 'echo caught; exit 9' INT; while :; do sleep 0.01; done");
-    g_assert_cmpstr(box->out->str, ==, "caught\n");
+        box_run(box, "trap 'echo caught; exit 9' INT; echo ready; while :; do sleep 0.01; done");
+    g_assert_cmpstr(box->out->str, ==, "ready\ncaught\n");
     g_assert_cmpint(result->exit_code, ==, 9);
     g_assert_nonnull(result->uncacheable);
 }
@@ -301,10 +312,10 @@ static void interrupt_reaches_the_whole_group(void)
 {
     g_autoptr(box) box = box_new();
     arm(box);
-    ualarm(200 * 1000, 0);
-    struct result *result = box_run(box, "sleep 100");
+    struct result *result = box_run(box, "echo ready; sleep 100; echo not reached");
     g_assert_cmpint(result->signal, ==, SIGINT);
     g_assert_cmpint(result->exit_code, ==, 130);
+    g_assert_cmpstr(box->out->str, ==, "ready\n");
     g_assert_cmpint(result->wall, <, 5 * G_USEC_PER_SEC);
 }
 
@@ -312,8 +323,8 @@ static void second_interrupt_kills(void)
 {
     g_autoptr(box) box = box_new();
     arm(box);
-    ualarm(200 * 1000, 200 * 1000);
-    struct result *result = box_run(box, "trap '' INT; while :; do sleep 0.05; done");
+    repetition = 100 * 1000;
+    struct result *result = box_run(box, "trap '' INT; echo ready; while :; do sleep 0.05; done");
     ualarm(0, 0);
     g_assert_cmpint(result->signal, ==, SIGKILL);
     g_assert_cmpint(result->wall, <, 4 * G_USEC_PER_SEC);
