@@ -258,6 +258,8 @@ struct store_index *store_index_open(int store, const char *path, enum store_ind
             index->map_size *= 2;
         *rc = open_somehow(index);
     }
+    if (*rc == 0 && how == STORE_INDEX_CREATE)
+        fsync(directory); /* LMDB syncs the file, not its name */
     if (*rc == 0)
         return index;
     store_index_close(index);
