@@ -154,8 +154,10 @@ static void compare_outputs(struct comparison *out, char *const *before, char *c
         before == NULL ? g_strdup("(whatever changes)") : g_strjoinv(" ", (char **)before);
     g_autofree char *new =
         after == NULL ? g_strdup("(whatever changes)") : g_strjoinv(" ", (char **)after);
-    if (strcmp(old, new) != 0)
-        line(out, "declared outputs: %s -> %s", old, new);
+    if (strcmp(old, new) == 0)
+        return;
+    g_autofree char *old_text = path_quote(old), *new_text = path_quote(new);
+    line(out, "declared outputs: %s -> %s", old_text, new_text);
 }
 
 static void compare_actions(struct comparison *out, const struct action *before,
@@ -163,10 +165,12 @@ static void compare_actions(struct comparison *out, const struct action *before,
 {
     char old[DIGEST_TEXT_SIZE], new[DIGEST_TEXT_SIZE];
     compare_arguments(out, before->argv, after->argv);
-    if (strcmp(before->directory, after->directory) != 0)
-        line(out, "working directory: %s -> %s",
-             *before->directory == '\0' ? "." : before->directory,
-             *after->directory == '\0' ? "." : after->directory);
+    if (strcmp(before->directory, after->directory) != 0) {
+        g_autofree char *old_text =
+            path_quote(*before->directory == '\0' ? "." : before->directory);
+        g_autofree char *new_text = path_quote(*after->directory == '\0' ? "." : after->directory);
+        line(out, "working directory: %s -> %s", old_text, new_text);
+    }
     compare_assignments(out, "environment", before->environment, after->environment);
     compare_assignments(out, "machine", before->platform, after->platform);
     compare_outputs(out, before->outputs, after->outputs);
@@ -193,8 +197,9 @@ static void describe_run(GString *text, guint number, const struct history_entry
     g_autoptr(GDateTime) time = g_date_time_new_from_unix_local(entry->time / G_USEC_PER_SEC);
     g_autofree char *stamp =
         time == NULL ? g_strdup("?") : g_date_time_format(time, "%Y-%m-%d %H:%M:%S");
+    g_autofree char *workspace = path_quote(entry->workspace == NULL ? "?" : entry->workspace);
     if (number == G_MAXUINT)
-        g_string_append_printf(text, "a run in %s (%s, %s)", entry->workspace, stamp, quoted);
+        g_string_append_printf(text, "a run in %s (%s, %s)", workspace, stamp, quoted);
     else
         g_string_append_printf(text, "@%u (%s, %s)", number, stamp, quoted);
 }
