@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -157,12 +158,21 @@ static void find_and_execute(const struct plan *plan, struct report *report)
         report->kind = REPORT_NOT_FOUND;
 }
 
+/*
+ * What vial was told to ignore would stay ignored. By the system call: sigaction() refuses the two
+ * signals that the C library uses itself, which whoever started vial may have ignored all the same.
+ */
 static void reset_signals(void)
 {
-    struct sigaction action = { .sa_handler = SIG_DFL };
+    const struct {
+        gpointer handler;
+        unsigned long flags;
+        gpointer restorer;
+        guint64 mask;
+    } by_default = { 0 }; /* as the kernel has it */
     sigset_t none;
     for (int number = 1; number < NSIG; number++)
-        sigaction(number, &action, NULL); /* what vial was told to ignore would stay ignored */
+        syscall(SYS_rt_sigaction, number, &by_default, NULL, sizeof by_default.mask);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
 }

@@ -61,20 +61,20 @@ void sandbox_kill_children(void)
     } while (waitpid(-1, NULL, 0) > 0 || errno == EINTR);
 }
 
-/* One call ends them all: the kernel lets nobody fork meanwhile. The reaping is left to do. */
+/* The reaping is left to do. */
 static void kill_all(const struct init *self)
 {
     if (self->plan->level == SANDBOX_NAMESPACES && getpid() == 1)
-        kill(-1, SIGKILL);
-    else if (self->plan->level == SANDBOX_DIRECTORY)
-        signal_children();
+        kill(-1, SIGKILL); /* all at once: the kernel lets nobody fork meanwhile */
+    else if (!signal_children() && self->command > 0)
+        kill(-self->command, SIGKILL);
 }
 
 static void end_all(const struct init *self)
 {
     kill_all(self);
     if (self->plan->level == SANDBOX_DIRECTORY)
-        sandbox_kill_children();
+        return sandbox_kill_children();
     while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
         continue;
 }
@@ -214,8 +214,9 @@ static void vary(const struct plan *plan)
     char number[] = "1000";
     number[0] = (char)('1' + plan->vary % 9);
     int file = open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC);
-    if (file >= 0 && write(file, number, strlen(number)) > 0)
-        close(file);
+    if (file < 0 || write(file, number, strlen(number)) < 0)
+        return;
+    close(file);
 }
 
 static gint64 now(void)

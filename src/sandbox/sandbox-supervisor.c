@@ -31,8 +31,8 @@ struct supervisor {
 };
 
 /*
- * Close all but what is needed. Else locks of the store, and the reading ends of vial's own pipes'
- * peers, would live as long as this process. 0 to 2 become /dev/null for the same reason.
+ * Close all but what is needed: a lock of the store, or a pipe that somebody reads to its end, must
+ * not live as long as this process. 0 to 2 become /dev/null for the same reason.
  */
 static bool close_others(const struct plan *plan)
 {
@@ -216,7 +216,7 @@ void sandbox_supervise(const struct plan *plan)
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     prctl(PR_SET_DUMPABLE, 1); /* else, after a change of user, init's maps would not be ours */
     signal(SIGCHLD, SIG_DFL);  /* ignored, it would let init vanish unreaped */
-    umask(0);
+    umask(0);                  /* init makes files with the modes it says */
     if (!close_others(plan) || !start_init(&self))
         sandbox_report(plan);
     else if (plan->vary % 2 == 1)

@@ -159,9 +159,13 @@ static void heed_clock(struct watch *watch, gint64 now)
     }
 }
 
-/* Signals are blocked from the look at the flags until ppoll() unblocks them, or it would miss one
- * in between; never longer, for the caller's output function may wait for its reader. */
-static void wait_for_news(struct watch *watch)
+/*
+ * The number of sources with news, 0 if time is up, -1 after a signal.
+ *
+ * Signals are blocked from the look at the flags until ppoll() unblocks them, or it would miss one
+ * in between; never longer, for the caller's output function may wait for its reader.
+ */
+static int wait_for_news(struct watch *watch)
 {
     sigset_t all, before;
     sigfillset(&all);
@@ -172,13 +176,16 @@ static void wait_for_news(struct watch *watch)
     gint64 until = MIN(watch->deadline, watch->kill_at);
     if (watch->request->interrupt != NULL)
         until = MIN(until, now + TICK);
+    if (watch->reported)
+        until = now; /* what has been written is all there will be */
     gint64 wait = MAX(until - now, 0);
     struct timespec time = { .tv_sec = wait / G_USEC_PER_SEC,
                              .tv_nsec = wait % G_USEC_PER_SEC * 1000 };
-    if (ppoll(watch->polls, SOURCES, until == G_MAXINT64 ? NULL : &time, &before) <= 0)
-        for (int i = 0; i < SOURCES; i++)
-            watch->polls[i].revents = 0;
+    int count = ppoll(watch->polls, SOURCES, until == G_MAXINT64 ? NULL : &time, &before);
+    for (int i = 0; count <= 0 && i < SOURCES; i++)
+        watch->polls[i].revents = 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return count;
 }
 
 /* --- the whole -------------------------------------------------------------------------------- */
@@ -187,7 +194,9 @@ static bool converse(struct watch *watch, GError **error)
 {
     struct pollfd *polls = watch->polls;
     while (polls[OUTPUT].fd >= 0 || polls[ERRORS].fd >= 0 || polls[CONTROL].fd >= 0) {
-        wait_for_news(watch);
+        int count = wait_for_news(watch);
+        if (count == 0 && watch->reported)
+            break; /* somebody whom init could not kill holds a stream */
         for (int source = OUTPUT; source <= ERRORS; source++)
             if (polls[source].revents != 0 && !take_output(watch, source, error))
                 return false;
