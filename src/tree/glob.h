@@ -44,7 +44,8 @@ bool glob_match(const struct glob *glob, const char *path, bool is_directory);
 /* Could anything below directory `path` be selected? True when in doubt: lets walks prune. */
 bool glob_may_match_below(const struct glob *glob, const char *path);
 
-/* Is all that can lie below directory `path` selected? False when in doubt: lets walks stop asking. */
+/* Is all that can lie below directory `path` selected? False when in doubt: lets walks stop asking.
+ */
 bool glob_selects_below(const struct glob *glob, const char *path);
 
 #endif
