@@ -91,7 +91,7 @@ bool session_check(struct session *session, const struct run_request *request, u
     struct run_outcome first = { .execution = { .directory = -1 } };
     struct comparison comparison = { .session = session, .first = &first };
     struct input input; /* a pipe can be read once only */
-    bool ok = input_open(request->stdin_file, &input, error);
+    bool ok = input_open(request, &input, error);
     gint64 start = g_get_monotonic_time();
     quiet.no_cache = true;
     quiet.unrecorded = true;

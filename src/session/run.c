@@ -641,7 +641,7 @@ bool session_run(struct session *session, const struct run_request *request,
 {
     struct input input;
     *out = (struct run_outcome){ .execution = { .directory = -1 } };
-    if (!input_open(request->stdin_file, &input, error))
+    if (!input_open(request, &input, error))
         return false;
     bool ok = run_with_input(session, request, &input, out, error);
     input_close(&input);

@@ -57,9 +57,9 @@ struct input {
     struct digest digest;
 };
 
-/* Of `file` (relative to the process's directory), else of descriptor 0 if that is a regular file
- * or a pipe. FAULT_CANCELLED if a signal ends the reading of a pipe. */
-bool input_open(const char *file, struct input *out, GError **error);
+/* Of request->stdin_file (relative to the process's directory), else of descriptor 0 if that is a
+ * regular file or a pipe. FAULT_CANCELLED if a signal ends the reading of a pipe. */
+bool input_open(const struct run_request *request, struct input *out, GError **error);
 bool input_put(const struct input *input, struct store_batch *batch, GError **error);
 void input_close(struct input *input);
 

@@ -10,8 +10,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+enum {
+    TICK_MILLISECONDS = 100
+};
 
 static const char what[] = "standard input";
 
@@ -34,7 +39,20 @@ static bool hash(struct input *input, GError **error)
     return count == 0 && rewind_input(input, error);
 }
 
-static bool spool_pipe(struct input *input, GError **error)
+/* Until there is something to read, or a signal that came at any moment before is noticed. */
+static bool await_pipe(const volatile int *interrupt, GError **error)
+{
+    struct pollfd poll_input = { .fd = STDIN_FILENO, .events = POLLIN };
+    int ready;
+    do {
+        if (interrupt != NULL && *interrupt != 0)
+            return fault_set(error, FAULT_CANCELLED, "interrupted while reading %s", what);
+        ready = poll(&poll_input, 1, TICK_MILLISECONDS);
+    } while (ready == 0 || (ready < 0 && errno == EINTR));
+    return ready > 0 || fault_errno(error, errno, "cannot wait for %s", what);
+}
+
+static bool spool_pipe(struct input *input, const volatile int *interrupt, GError **error)
 {
     g_autofree char *buffer = g_malloc(1 << 16);
     input->descriptor = open(g_get_tmp_dir(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -42,10 +60,10 @@ static bool spool_pipe(struct input *input, GError **error)
         input->descriptor = memfd_create("vial-stdin", MFD_CLOEXEC);
     if (input->descriptor < 0)
         return fault_errno(error, errno, "cannot spool %s", what);
-    for (;;) {
+    while (await_pipe(interrupt, error)) {
         ssize_t count = read(STDIN_FILENO, buffer, 1 << 16);
-        if (count < 0 && errno == EINTR)
-            return fault_set(error, FAULT_CANCELLED, "interrupted while reading %s", what);
+        if (count < 0 && (errno == EINTR || errno == EAGAIN))
+            continue;
         if (count < 0)
             return fault_errno(error, errno, "cannot read %s", what);
         if (count == 0)
@@ -54,15 +72,16 @@ static bool spool_pipe(struct input *input, GError **error)
                           error))
             return false;
     }
+    return false;
 }
 
-static bool open_inherited(struct input *input, GError **error)
+static bool open_inherited(struct input *input, const volatile int *interrupt, GError **error)
 {
     struct stat status;
     if (fstat(STDIN_FILENO, &status) < 0)
         return true; /* closed: the command gets /dev/null, which reads the same */
     if (S_ISFIFO(status.st_mode))
-        return spool_pipe(input, error);
+        return spool_pipe(input, interrupt, error);
     if (!S_ISREG(status.st_mode))
         return true;
     input->descriptor = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
@@ -81,10 +100,12 @@ static bool open_file(const char *file, struct input *input, GError **error)
            fault_set(error, FAULT_USAGE, "--stdin %s: not a regular file", file);
 }
 
-bool input_open(const char *file, struct input *out, GError **error)
+bool input_open(const struct run_request *request, struct input *out, GError **error)
 {
+    const char *file = request->stdin_file;
     *out = (struct input){ .descriptor = -1, .digest = *digest_empty() };
-    bool ok = file != NULL ? open_file(file, out, error) : open_inherited(out, error);
+    bool ok =
+        file != NULL ? open_file(file, out, error) : open_inherited(out, request->interrupt, error);
     if (ok && (out->descriptor < 0 || hash(out, error)))
         return true;
     input_close(out);
