@@ -188,6 +188,14 @@ static void close_environment(struct store_index *index, int rc)
     index->env = NULL;
 }
 
+/* LMDB maps more than it was asked to, if another process has grown the file since. */
+static void note_map_size(struct store_index *index)
+{
+    MDB_envinfo info;
+    mdb_env_info(index->env, &info);
+    index->map_size = info.me_mapsize;
+}
+
 static int open_environment(struct store_index *index, unsigned flags)
 {
     int rc = mdb_env_create(&index->env);
@@ -203,6 +211,7 @@ static int open_environment(struct store_index *index, unsigned flags)
         MDB_stat status;
         mdb_env_stat(index->env, &status);
         index->page_size = status.ms_psize;
+        note_map_size(index);
         rc = probe(index);
     }
     if (rc != 0)
@@ -300,7 +309,7 @@ static bool resize(struct store_index *index, size_t size, GError **error)
     pthread_rwlock_wrlock(&index->map_lock);
     int rc = STORE_GUARDED(STORE_FAULT, mdb_env_set_mapsize(index->env, size));
     if (rc == 0)
-        index->map_size = size;
+        note_map_size(index);
     else if (rc == STORE_FAULT)
         store_index_wreck(index);
     else
