@@ -158,9 +158,14 @@ static void record_node(struct walk *walk, const struct node *node, bool complet
         header.digest = *tree_digest(node->tree);
     GByteArray *record = stat_record_new(&header);
     for (guint i = 0; i < node->count; i++) {
-        const struct stat_entry other = { .name = node->entries[i].tree.name, .kind = STAT_OTHER };
-        const struct stat_entry *known = &node->entries[i].known;
-        stat_record_add(record, known->kind == STAT_NONE ? &other : known);
+        const struct entry *entry = &node->entries[i];
+        const struct stat_entry other = { .name = entry->tree.name, .kind = STAT_OTHER };
+        bool keep = entry->known.kind != STAT_NONE;
+        /* A file left out may keep what was known of it: that is compared when it is wanted. A link
+         * in an unchanged directory is not even looked at, so it must have been, this time. */
+        if (entry->known.kind == STAT_LINK)
+            keep = entry->state == ENTRY_DONE || node->from_record;
+        stat_record_add(record, keep ? &entry->known : &other);
     }
     stat_cache_put(walk->request->cache, node->device, node->identity.inode, record);
 }

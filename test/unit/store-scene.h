@@ -142,9 +142,20 @@ G_GNUC_UNUSED static void assert_file(const struct tree *tree, const char *path,
     g_assert_true(digest_equal(&entry->digest, &digest));
 }
 
+static bool print_difference(const char *path, const struct tree_entry *before,
+                             const struct tree_entry *after, void *user)
+{
+    g_autofree char *one = before == NULL ? g_strdup("nothing") : tree_entry_describe(before);
+    g_autofree char *other = after == NULL ? g_strdup("nothing") : tree_entry_describe(after);
+    g_test_message("%s: %s, %s", path, one, other);
+    return true;
+}
+
 G_GNUC_UNUSED static void assert_same_tree(const struct tree *a, const struct tree *b)
 {
     char one[DIGEST_TEXT_SIZE], other[DIGEST_TEXT_SIZE];
+    if (!digest_equal(tree_digest(a), tree_digest(b)))
+        tree_diff(a, b, print_difference, NULL);
     g_assert_cmpstr(digest_print(tree_digest(a), one), ==, digest_print(tree_digest(b), other));
 }
 
