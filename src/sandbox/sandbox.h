@@ -3,10 +3,11 @@
  * The local executor: a new directory per action in an unpredictable place, and around it as much
  * isolation as the machine grants.
  *
- * What a command sees, sealed:  / (read-only, nearly empty), the host's /usr, /bin, /sbin, /lib*,
- * /etc read-only (/usr/local hidden unless PATH or argv[0] leads there), /workspace (the inputs,
- * and where outputs appear), /home/vial and /tmp (private, empty), a fresh /proc, a minimal /dev,
- * host name "vial", no network unless asked for, uid and gid 1000. Nothing else of the host.
+ * What a command sees, sealed: / (read-only, nearly empty), the host's /usr, /bin, /sbin, /lib* and
+ * /etc read-only (/usr/local hidden unless PATH or argv[0] leads there; fixed texts in place of
+ * /etc/passwd and others, action/platform.h), /workspace (the inputs, and where outputs appear),
+ * /home/vial and /tmp (private, empty), a fresh /proc, a minimal /dev, host name "vial", no network
+ * unless asked for, uid and gid 1000. Nothing else of the host. doc/design/sandbox.md has it all.
  *
  * Levels, best first; each falls back to the next, and the level is part of the action's platform,
  * so that results of different levels never mix:
