@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 /* Up to this size a blob is read and verified in memory, and its file opened after that. */
@@ -188,30 +190,52 @@ bool store_write_file(struct store *store, const struct digest *digest, int dire
 
 struct verified { /* an object file that was hashed by this process */
     struct digest digest;
-    dev_t device;
-    ino_t inode;
+    guint64 device, inode;
+    struct statx_timestamp made; /* the number of a removed object may come again */
 };
 
 static pthread_mutex_t verified_lock = PTHREAD_MUTEX_INITIALIZER;
 static GHashTable *verified; /* struct digest * (in the value) -> struct verified * */
 
-static bool is_verified(const struct digest *digest, const struct stat *status)
+/* False where the file system does not say when a file was made: then it is hashed each time. */
+static bool describe_object(const struct digest *digest, int object, struct verified *out)
 {
+    struct statx status;
+    if (statx(object, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &status) < 0 ||
+        (status.stx_mask & STATX_BTIME) == 0)
+        return false;
+    *out = (struct verified){
+        .digest = *digest,
+        .device = makedev(status.stx_dev_major, status.stx_dev_minor),
+        .inode = status.stx_ino,
+        .made = status.stx_btime,
+    };
+    return true;
+}
+
+static bool is_verified(const struct digest *digest, int object)
+{
+    struct verified now;
+    if (!describe_object(digest, object, &now))
+        return false;
     pthread_mutex_lock(&verified_lock);
     const struct verified *found = verified == NULL ? NULL : g_hash_table_lookup(verified, digest);
-    bool same = found != NULL && found->device == status->st_dev && found->inode == status->st_ino;
+    bool same = found != NULL && found->device == now.device && found->inode == now.inode &&
+                found->made.tv_sec == now.made.tv_sec && found->made.tv_nsec == now.made.tv_nsec;
     pthread_mutex_unlock(&verified_lock);
     return same;
 }
 
-static void set_verified(const struct digest *digest, const struct stat *status)
+static void set_verified(const struct digest *digest, int object)
 {
-    struct verified *made = g_new(struct verified, 1);
-    *made = (struct verified){ *digest, status->st_dev, status->st_ino };
+    g_autofree struct verified *made = g_new(struct verified, 1);
+    if (!describe_object(digest, object, made))
+        return;
     pthread_mutex_lock(&verified_lock);
     if (verified == NULL)
         verified = g_hash_table_new_full(digest_hash, digest_hash_equal, NULL, g_free);
-    g_hash_table_replace(verified, &made->digest, made);
+    struct digest *key = &made->digest;
+    g_hash_table_replace(verified, key, g_steal_pointer(&made));
     pthread_mutex_unlock(&verified_lock);
 }
 
@@ -238,10 +262,10 @@ bool blob_link(const struct blob_file *file, bool *linked, GError **error)
     if (fstat(object, &status) < 0 || status.st_nlink == 0 || (status.st_mode & 0222) != 0 ||
         (status.st_mode & 0111) != (file->mode & 0111))
         return true;
-    if (!is_verified(file->digest, &status)) {
+    if (!is_verified(file->digest, object)) {
         if (!pump(file, object, -1, error))
             return false;
-        set_verified(file->digest, &status);
+        set_verified(file->digest, object);
     }
     *linked = set_object_time(file, object, &status) &&
               linkat(AT_FDCWD, proc_path(object, path), file->directory, file->name,
