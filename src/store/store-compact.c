@@ -96,8 +96,8 @@ static bool copy_index(struct store_index *from, const char *path)
 }
 
 /*
- * Under LOCK_WRITE and LOCK_OPEN alone: no other process has the file open, and this one's readers
- * wait for map_lock.
+ * Under STORE_LOCK_WRITE and STORE_LOCK_OPEN alone: no other process has the file open, and this
+ * one's readers wait for map_lock.
  */
 static bool replace(struct store_disk *disk)
 {
@@ -117,13 +117,14 @@ bool store_disk_compact(struct store_disk *disk)
     struct stat status;
     guint64 wasted = free_bytes(disk->index);
     if (wasted < WORTH_IT || fstatat(disk->directory, "index/data.mdb", &status, 0) < 0 ||
-        wasted < (guint64)status.st_size / 4 || !store_disk_lock(disk, LOCK_OPEN, F_WRLCK, false))
+        wasted < (guint64)status.st_size / 4 ||
+        !store_disk_lock(disk, STORE_LOCK_OPEN, F_WRLCK, false))
         return false;
     g_autofree char *path = g_build_filename(disk->path, copy_directory, NULL);
     bool done = fd_remove_tree(disk->directory, copy_directory, NULL) &&
                 mkdirat(disk->directory, copy_directory, 0700) == 0 &&
                 copy_index(disk->index, path) && replace(disk);
     fd_remove_tree(disk->directory, copy_directory, NULL);
-    store_disk_lock(disk, LOCK_OPEN, F_RDLCK, false);
+    store_disk_lock(disk, STORE_LOCK_OPEN, F_RDLCK, false);
     return done;
 }

@@ -11,12 +11,13 @@
  *   open      finding, making, sharing and closing the directory
  *   lmdb      the vtable
  *
- * Locks, in the order in which they are taken:
- *   byte LOCK_OPEN of `lock`   shared by whoever has the store open; exclusive to replace index/
- *   store_disk.writer          one writing thread of this process
- *   byte LOCK_WRITE of `lock`  one writing process; also guards objects/ against removal
- *   store_index.map_lock       shared by transactions; exclusive to move or reopen the map
- *   LMDB's own                 never waited for: LOCK_WRITE is held before
+ * Locks, in the order in which they are taken (bytes are bytes of the file `lock`):
+ *
+ *   byte STORE_LOCK_OPEN    shared by whoever has the store open; alone to replace index/
+ *   store_disk.writer       one writing thread of this process
+ *   byte STORE_LOCK_WRITE   one writing process; nobody else adds or removes objects
+ *   store_index.map_lock    shared by transactions; alone to move or reopen the map
+ *   LMDB's own              never waited for: STORE_LOCK_WRITE comes before
  */
 #ifndef STORE_STORE_DISK_H
 #define STORE_STORE_DISK_H
@@ -170,7 +171,7 @@ struct store_index {
 enum store_index_how {
     STORE_INDEX_READ,
     STORE_INDEX_WRITE,
-    STORE_INDEX_CREATE, /* only under LOCK_WRITE */
+    STORE_INDEX_CREATE, /* only under STORE_LOCK_WRITE */
 };
 struct store_index *store_index_open(int store, const char *path, enum store_index_how how,
                                      size_t map_size, int *rc);
@@ -223,8 +224,8 @@ bool store_index_adopt_size(struct store_index *index,
 /* --- disk ------------------------------------------------------------------------------------- */
 
 enum {
-    LOCK_OPEN = 0,
-    LOCK_WRITE = 1
+    STORE_LOCK_OPEN = 0,
+    STORE_LOCK_WRITE = 1
 };
 
 /* One store directory as open in this process, shared by all `struct store` on it. */
@@ -313,7 +314,7 @@ void store_object_remove(const struct store_disk *disk, const struct digest *dig
 /* Before the index names them: the bytes. After: the names. */
 bool store_object_sync(const struct store_disk *disk, GPtrArray *staged, GError **error);
 bool store_object_sync_names(const struct store_disk *disk, GPtrArray *staged, GError **error);
-/* Give it its final name, replacing what no index entry names. Under LOCK_WRITE. */
+/* Give it its final name, replacing what no index entry names. Under STORE_LOCK_WRITE. */
 bool store_object_publish(const struct store_disk *disk, struct store_staged *staged,
                           GError **error);
 
@@ -346,7 +347,8 @@ GBytes *store_disk_read(struct store *store, const struct digest *digest);
  */
 GBytes *store_disk_record_value(const void *key, size_t key_size, GBytes *whole);
 
-/* Write the index anew without its free pages, if nobody else has the store open. Under LOCK_WRITE.
+/* Write the index anew without its free pages, if nobody else has the store open. Under
+ * STORE_LOCK_WRITE.
  */
 bool store_disk_compact(struct store_disk *disk);
 

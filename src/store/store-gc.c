@@ -2,8 +2,8 @@
 /*
  * Collection: mark, sweep the index, then the files, then the index's own size.
  *
- * All of it under LOCK_WRITE, so that no commit of another process falls in between. A batch there
- * that counts on a blob swept here finds the counter of removals moved and looks again
+ * All of it under STORE_LOCK_WRITE, so that no commit of another process falls in between. A batch
+ * there that counts on a blob swept here finds the counter of removals moved and looks again
  * (FAULT_MISSING for its caller). Records go before the blobs that they name, and the index is
  * committed before files go: a crash leaves files that no entry names, for the next collection.
  *
@@ -272,7 +272,7 @@ static void remove_old_indexes(const struct store_disk *disk)
     }
 }
 
-/* Under LOCK_WRITE still: nobody publishes an object meanwhile. */
+/* Under STORE_LOCK_WRITE still: nobody publishes an object meanwhile. */
 static void sweep_files(struct store_disk *disk, const struct collection *run)
 {
     struct removal removal = { disk, run->objects };

@@ -124,7 +124,7 @@ static int reserve_lock_file(int directory)
 /*
  * What LMDB takes on trust when it opens the file; ENOENT if there is none yet. Another process may
  * be making the file or writing a meta page at this moment, so what looks damaged is looked at
- * again under LOCK_WRITE.
+ * again under STORE_LOCK_WRITE.
  */
 static int check_file(int directory, size_t *size)
 {

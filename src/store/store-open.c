@@ -150,7 +150,7 @@ static bool write_format(const struct store_disk *disk, GError **error)
     return true;
 }
 
-/* Move index/ out of the way, keeping one such. Caller holds LOCK_OPEN exclusively. */
+/* Move index/ out of the way, keeping one such. Caller holds STORE_LOCK_OPEN exclusively. */
 static bool set_aside(const struct store_disk *disk, const char *why, char **notice, GError **error)
 {
     unsigned number = 1;
@@ -177,7 +177,7 @@ static bool set_aside(const struct store_disk *disk, const char *why, char **not
 static bool replace_index(struct store_disk *disk, const char *why, size_t map_size, char **notice,
                           GError **error)
 {
-    if (disk->read_only || !store_disk_lock(disk, LOCK_OPEN, F_WRLCK, false)) {
+    if (disk->read_only || !store_disk_lock(disk, STORE_LOCK_OPEN, F_WRLCK, false)) {
         disk->read_only = true;
         g_free(*notice);
         *notice =
@@ -191,7 +191,7 @@ static bool replace_index(struct store_disk *disk, const char *why, size_t map_s
     if (ok)
         disk->index =
             store_index_open(disk->directory, disk->path, STORE_INDEX_CREATE, map_size, &rc);
-    store_disk_lock(disk, LOCK_OPEN, F_RDLCK, false);
+    store_disk_lock(disk, STORE_LOCK_OPEN, F_RDLCK, false);
     return ok && (disk->index != NULL ||
                   fault_set(error, rc == ENOSPC ? FAULT_NO_SPACE : FAULT_IO,
                             "cannot begin a new index in %s: %s", disk->path, mdb_strerror(rc)));
@@ -208,10 +208,10 @@ static bool open_index(struct store_disk *disk, size_t map_size, char **notice, 
         store_index_open(disk->directory, disk->path,
                          disk->read_only ? STORE_INDEX_READ : STORE_INDEX_WRITE, map_size, &rc);
     if (disk->index == NULL && (rc == MDB_CORRUPTED || rc == ENOENT) && !disk->read_only) {
-        store_disk_lock(disk, LOCK_WRITE, F_WRLCK, true);
+        store_disk_lock(disk, STORE_LOCK_WRITE, F_WRLCK, true);
         disk->index =
             store_index_open(disk->directory, disk->path, STORE_INDEX_CREATE, map_size, &rc);
-        store_disk_lock(disk, LOCK_WRITE, F_UNLCK, false);
+        store_disk_lock(disk, STORE_LOCK_WRITE, F_UNLCK, false);
     }
     if (disk->index != NULL && disk->index->read_only && !disk->read_only)
         *notice = g_strdup_printf("the store %s can only be read: a process of the same number, in "
@@ -239,13 +239,13 @@ static bool make_store(struct store_disk *disk, char **notice, GError **error)
     if (format == FORMAT_OURS)
         return true; /* another process was faster */
     if (faccessat(disk->directory, "index/data.mdb", F_OK, 0) == 0) {
-        if (!store_disk_lock(disk, LOCK_OPEN, F_WRLCK, false))
+        if (!store_disk_lock(disk, STORE_LOCK_OPEN, F_WRLCK, false))
             return fault_set(error, FAULT_DAMAGED,
                              "%s/format is damaged, and another vial has the store open: try again "
                              "when it is done",
                              disk->path);
         bool ok = set_aside(disk, "its format file was damaged", notice, error);
-        store_disk_lock(disk, LOCK_OPEN, F_RDLCK, false);
+        store_disk_lock(disk, STORE_LOCK_OPEN, F_RDLCK, false);
         if (!ok)
             return false;
     }
@@ -270,7 +270,7 @@ static bool open_lock(struct store_disk *disk, GError **error)
     }
     if (disk->lock < 0)
         disk->lock = openat(disk->directory, "lock", O_RDONLY | O_CLOEXEC);
-    return store_disk_lock(disk, LOCK_OPEN, F_RDLCK, true) || disk->read_only ||
+    return store_disk_lock(disk, STORE_LOCK_OPEN, F_RDLCK, true) || disk->read_only ||
            fault_errno(error, errno, "cannot lock %s/lock", disk->path);
 }
 
@@ -284,9 +284,9 @@ static bool open_parts(struct store_disk *disk, size_t map_size, char **notice, 
     if (disk->read_only && format != FORMAT_OURS)
         return fault_set(error, FAULT_MISSING, "there is no store at %s", disk->path);
     if (!disk->read_only && format != FORMAT_OURS) {
-        store_disk_lock(disk, LOCK_WRITE, F_WRLCK, true); /* one creator at a time */
+        store_disk_lock(disk, STORE_LOCK_WRITE, F_WRLCK, true); /* one creator at a time */
         bool ok = make_store(disk, notice, error);
-        store_disk_lock(disk, LOCK_WRITE, F_UNLCK, false);
+        store_disk_lock(disk, STORE_LOCK_WRITE, F_UNLCK, false);
         if (!ok)
             return false;
     }

@@ -3,9 +3,9 @@
  * The one write transaction: who may write, what is checked before, what is done when it fails.
  *
  * Invariants
- *  1. LMDB's writer mutex is only ever asked for under LOCK_WRITE, after a look for the mark of
- *     damage. If a guarded call leaves that mutex locked, the mark is made before LOCK_WRITE is let
- *     go; so nobody waits for a mutex that will not come free.
+ *  1. LMDB's writer mutex is only ever asked for under STORE_LOCK_WRITE, after a look for the mark
+ * of damage. If a guarded call leaves that mutex locked, the mark is made before STORE_LOCK_WRITE
+ * is let go; so nobody waits for a mutex that will not come free.
  *  2. No page is changed before store_pages_check_*() has passed it. Putting touches the pages on
  *     the way to the key and the list of free pages. Deleting may merge any two neighbours and is
  *     done only after store_write_check_all(): so it is left to collection, and what is dropped
@@ -181,7 +181,7 @@ bool store_write_lock(struct store_disk *disk, GError **error)
     if (disk->read_only || disk->index->read_only)
         return fault_set(error, FAULT_READ_ONLY, "the store %s may only be read", disk->path);
     pthread_mutex_lock(&disk->writer);
-    if (store_disk_lock(disk, LOCK_WRITE, F_WRLCK, true))
+    if (store_disk_lock(disk, STORE_LOCK_WRITE, F_WRLCK, true))
         return true;
     fault_errno(error, errno, "cannot lock %s/lock", disk->path);
     pthread_mutex_unlock(&disk->writer);
@@ -190,7 +190,7 @@ bool store_write_lock(struct store_disk *disk, GError **error)
 
 void store_write_unlock(struct store_disk *disk)
 {
-    store_disk_lock(disk, LOCK_WRITE, F_UNLCK, false);
+    store_disk_lock(disk, STORE_LOCK_WRITE, F_UNLCK, false);
     pthread_mutex_unlock(&disk->writer);
 }
 
