@@ -89,7 +89,7 @@ static void check_store_disk(const char *path)
     bool reflink = writable && ioctl(to, FICLONE, from) == 0;
     say("reflink", reflink,
         reflink ? "large files are shared, not copied" : "the store's file system has none",
-        "large files are copied, or as root hard-linked");
+        "large files are copied");
 }
 
 static void check_store(struct report *report)
