@@ -39,8 +39,8 @@ struct dress {
 };
 
 /*
- * Each makes one thing under a temporary name and moves it into place. FAULT_CONFLICT, with nothing
- * changed, if something else has come there since it was looked at.
+ * Each makes one thing that appears complete or not at all. FAULT_CONFLICT, with nothing changed,
+ * if something else has come there since it was looked at.
  */
 bool place_file(const struct place *place, int source, const struct tree_entry *entry,
                 const struct dress *dress, GError **error);

@@ -184,14 +184,20 @@ bool dress_directory(int directory, const char *path, mode_t mode, const struct 
 
 /* --- making ----------------------------------------------------------------------------------- */
 
-/* A file without a name gets a temporary one at last, so that nothing is left if vial is killed. */
-static bool name_file(const struct place *place, int file, char **temporary, GError **error)
+/*
+ * Nothing is to be left if vial is killed, so what can be made at its place at once is; only what
+ * replaces something needs a temporary name, from one system call to the next.
+ */
+static bool publish(const struct place *place, int file, char **temporary, GError **error)
 {
-    if (*temporary != NULL) /* the file system knows no files without a name */
+    if (*temporary == NULL && fd_link(file, place->directory, place->name))
         return true;
-    *temporary = temporary_name();
-    return fd_link(file, place->directory, *temporary) ||
-           fault_errno(error, errno, "cannot write %s", place->what);
+    if (*temporary == NULL) {
+        *temporary = temporary_name();
+        if (!fd_link(file, place->directory, *temporary))
+            return fault_errno(error, errno, "cannot write %s", place->what);
+    }
+    return put_in_place(place, *temporary, error);
 }
 
 bool place_file(const struct place *place, int source, const struct tree_entry *entry,
@@ -205,9 +211,8 @@ bool place_file(const struct place *place, int source, const struct tree_entry *
     if (to < 0)
         return fault_errno(error, errno, "cannot write %s", place->what);
     if (fd_copy(from, to, entry->digest.size, place->what, error) &&
-        dress_file(to, place, dress, entry->digest.size, error) &&
-        name_file(place, to, &temporary, error))
-        return put_in_place(place, temporary, error);
+        dress_file(to, place, dress, entry->digest.size, error))
+        return publish(place, to, &temporary, error);
     fd_discard(place->directory, &temporary);
     return false;
 }
@@ -220,9 +225,8 @@ bool place_blob(const struct place *place, struct store *store, const struct tre
     if (to < 0)
         return fault_errno(error, errno, "cannot write %s", place->what);
     if (store_copy_blob(store, &entry->digest, to, place->what, error) &&
-        dress_file(to, place, dress, entry->digest.size, error) &&
-        name_file(place, to, &temporary, error))
-        return put_in_place(place, temporary, error);
+        dress_file(to, place, dress, entry->digest.size, error))
+        return publish(place, to, &temporary, error);
     fd_discard(place->directory, &temporary);
     return false;
 }
@@ -230,6 +234,8 @@ bool place_blob(const struct place *place, struct store *store, const struct tre
 bool place_hard_link(const struct place *place, int directory, const char *name, GError **error)
 {
     g_autofree char *temporary = temporary_name();
+    if (linkat(directory, name, place->directory, place->name, 0) == 0)
+        return true;
     if (linkat(directory, name, place->directory, temporary, 0) < 0)
         return fault_errno(error, errno, "cannot link %s", place->what);
     return put_in_place(place, temporary, error);
@@ -238,6 +244,8 @@ bool place_hard_link(const struct place *place, int directory, const char *name,
 bool place_symlink(const struct place *place, const char *target, GError **error)
 {
     g_autofree char *temporary = temporary_name();
+    if (symlinkat(target, place->directory, place->name) == 0)
+        return true;
     if (symlinkat(target, place->directory, temporary) < 0)
         return fault_errno(error, errno, "cannot make the link %s", place->what);
     return put_in_place(place, temporary, error);
