@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <locale.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -60,6 +61,7 @@ int main(int argc, char **argv)
 {
     if (!fill_standard_descriptors())
         return EXIT_FAILED;
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error like a full disk */
     setlocale(LC_CTYPE, "");
     if (argc < 2)
         return print_help(stderr, EXIT_USAGE);
