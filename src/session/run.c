@@ -12,8 +12,8 @@
 #include <string.h>
 #include <time.h>
 
-/* A user who saves files faster than they can be captured is told so rather than waited for. */
-#define CAPTURE_ATTEMPTS 3
+/* One more than ever needed: other inputs, inputs collected twice, a level that is not granted. */
+#define ATTEMPTS 5
 
 struct run {
     struct session *session;
@@ -585,32 +585,51 @@ static bool learn_and_deliver(struct run *run, GError **error)
     return deliver(run, error);
 }
 
+/*
+ * One attempt: true if the run is over. The inputs may have become others while their contents were
+ * stored; then it is those contents that are run with, once their key has been looked up.
+ */
+static bool attempt(struct run *run, bool *provided, GError **error)
+{
+    bool waited = false, changed = false;
+    make_key(run);
+    bool hit = look_up(run);
+    if (run->request->dry_run) {
+        run->out->hit = hit;
+        run->out->would_run = !hit;
+        return true;
+    }
+    if (!hit && !claim(run, &waited, error))
+        return false;
+    if (waited)
+        hit = look_up(run);
+    g_autoptr(GError) local = NULL;
+    if (hit && learn_and_deliver(run, &local))
+        return true;
+    if (local == NULL && !*provided)
+        *provided = provide_inputs(run, &changed, &local);
+    if (local == NULL && !changed && run_command(run, &local))
+        return true;
+    if (local != NULL)
+        g_propagate_error(error, g_steal_pointer(&local));
+    return false;
+}
+
 static bool look_up_or_run(struct run *run, GError **error)
 {
-    for (int attempt = 0; attempt < CAPTURE_ATTEMPTS; attempt++) {
-        bool waited = false, changed = false;
+    bool provided = false;
+    for (int number = 0; number < ATTEMPTS; number++) {
         g_autoptr(GError) local = NULL;
-        make_key(run);
-        bool hit = look_up(run);
-        if (run->request->dry_run) {
-            run->out->hit = hit;
-            run->out->would_run = !hit;
+        if (attempt(run, &provided, &local))
             return true;
-        }
-        if (!hit && !claim(run, &waited, error))
-            return false;
-        if (waited)
-            hit = look_up(run);
-        if (hit && learn_and_deliver(run, &local))
-            return true;
-        if (local == NULL && provide_inputs(run, &changed, &local) && !changed &&
-            run_command(run, &local))
-            return true;
-        if (local != NULL && !may_try_again(run, local, attempt)) {
+        store_claim_release(g_steal_pointer(&run->claim));
+        if (local == NULL)
+            continue;
+        if (!may_try_again(run, local, number)) {
             g_propagate_error(error, g_steal_pointer(&local));
             return false;
         }
-        store_claim_release(g_steal_pointer(&run->claim));
+        provided = false;
     }
     return fault_set(error, FAULT_CHANGED,
                      "the inputs below %s keep changing while they are read; run again when "
