@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What an action saw of the file system, who in it asked, and what it wrote: recorded while it
+ * runs, kept as bytes, asked again of another state.
+ *
+ * Knows paths, digests and processes. Knows nothing of FUSE, of keys and of the user's words: view/
+ * calls the recorder, cache/ makes keys of path sets and values, cli/ prints.
+ *
+ * Paths are bytes, UTF-8 or not. The recorder takes them absolute, as the process saw them, with
+ * every link already followed (each link that led there is a path of its own), without "." and ".."
+ * and repeated slashes. Everywhere else a path at or below the workspace root is relative to it:
+ * "" is the root, "a/b" lies below it; all others stay absolute. The order of paths is that of
+ * trace_compare_paths().
+ *
+ * Invariants
+ *  1. Per path only the union of the learned aspects is kept (V4), with the value that was seen
+ *     first and, for each aspect, the process that asked first.
+ *  2. Two sights of one path that disagree about an aspect that both learned make the path
+ *     *unstable*, for good; so does a host file that is not, when the trace is sealed, the one that
+ *     was seen. A trace with an unstable path must not be stored (V8): trace_refusal().
+ *  3. What a path set gives for the state in which a trace was recorded are that trace's values
+ * (V5).
+ *  4. The same set of notes gives the same trace, whatever their order and threads, but for the
+ *     numbers of processes and for who asked first.
+ *
+ * Life cycle: recorder_new() … recorder_process(), recorder_note(), recorder_write(),
+ * recorder_uncacheable() from any threads … when they have ended recorder_seal(), once …
+ * recorder_free(). A trace and a path set are immutable, their references counted atomically.
+ */
+#ifndef TRACE_TRACE_H
+#define TRACE_TRACE_H
+
+#include "action/action.h"
+
+#include <sys/stat.h>
+
+/* What a process can learn of a path: a set of these. Numbers are part of the format. */
+enum trace_aspect {
+    TRACE_ABSENT = 1 << 0,  /* looked it up, and it was not there */
+    TRACE_KIND = 1 << 1,    /* that it is there, and whether file, directory, link … */
+    TRACE_CONTENT = 1 << 2, /* read, mapped, executed, or asked for attributes. Of a file: digest
+                               and permission bits; of anything else but a link: the bits */
+    TRACE_NAMES = 1 << 3,   /* listed a directory: names and kinds, less own outputs */
+    TRACE_TARGET = 1 << 4,  /* read a link, asked for its size, or was led through it */
+    TRACE_TIME = 1 << 5,    /* its time took part in the order of times */
+};
+#define TRACE_ASPECTS 6 /* bits */
+
+enum trace_kind { /* numbers are part of the format */
+    TRACE_NOTHING = 0,
+    TRACE_FILE = 1,
+    TRACE_DIRECTORY = 2,
+    TRACE_LINK = 3,
+    TRACE_FIFO = 4,
+    TRACE_SOCKET = 5,
+    TRACE_CHARACTER_DEVICE = 6,
+    TRACE_BLOCK_DEVICE = 7,
+    TRACE_UNREACHABLE = 8, /* looking it up fails otherwise: EACCES, EIO, … */
+};
+
+enum trace_kind trace_kind_of(mode_t mode);              /* of st_mode, through S_IFMT */
+const char *trace_kind_name(enum trace_kind kind);       /* "nothing", "file", … */
+const char *trace_aspect_name(enum trace_aspect aspect); /* "absent", "kind", "content", … */
+
+/*
+ * By bytes, but a slash comes before every other byte: what lies below a directory follows it, and
+ * nothing comes between.
+ */
+int trace_compare_paths(const char *a, const char *b);
+
+/* --- recording -------------------------------------------------------------------------------- */
+
+/* Which host file it was; a change of its content, and back, changes the last two. */
+struct trace_stamp {
+    guint64 device, inode;
+    gint64 size, mtime, ctime; /* ns since the epoch */
+};
+void trace_stamp_of(const struct stat *status, struct trace_stamp *out);
+bool trace_stamp_equal(const struct trace_stamp *a, const struct trace_stamp *b);
+
+/*
+ * What the view showed of a path. Only what the noted aspects need must be set: `kind` always;
+ * `mode` for CONTENT; for CONTENT of a file `stamp` (a host file, hashed when the trace is sealed),
+ * `digest` (content that came from a tree or an earlier delta) or both; for NAMES `digest`, by
+ * trace_names_digest(); for TARGET `target`; for TIME `time`. CONTENT of a file, or NAMES, with
+ * neither stamp nor digest: it could not be opened.
+ */
+struct sight {
+    enum trace_kind kind;
+    guint32 mode; /* st_mode; its permission bits (07777) count */
+    const struct trace_stamp *stamp;
+    const struct digest *digest;
+    const char *target;
+    gint64 time; /* the change clock, ns since the epoch */
+};
+
+/* A listing as the process got it, less "." and "..", less own outputs. */
+struct trace_name {
+    const char *name;
+    enum trace_kind kind;
+};
+void trace_names_digest(struct trace_name *names, size_t count, struct digest *out); /* sorts */
+
+/*
+ * One image: a process from one execve to the next. The environment is ordered as the process got
+ * it. Strings are bytes; NULL stands for empty or not known.
+ */
+struct trace_process {
+    guint32 pid;
+    guint64 start;  /* field 22 of /proc/PID/stat: clock ticks since boot */
+    guint32 parent; /* number of the image that made it, or that was it before; 0: none known */
+    char **argv, **environment;
+    char *directory; /* working directory when it began; absolute */
+    char *program;   /* the file that was executed; absolute */
+};
+
+enum trace_write {          /* a set of these; numbers are part of the format */
+    TRACE_CREATED = 1 << 0, /* a name appeared: open, mkdir, link, mknod, symlink, rename to it */
+    TRACE_WROTE = 1 << 1,   /* content, or its size */
+    TRACE_REMOVED = 1 << 2, /* unlink, rmdir, or rename away from it */
+    TRACE_RENAMED = 1 << 3, /* with CREATED or REMOVED: it was a rename */
+    TRACE_ATTRIBUTES = 1 << 4, /* mode, owner, times, extended attributes */
+};
+
+/* More paths than this are not recorded: the run is uncacheable. */
+#define TRACE_FACTS_MAX (1u << 20)
+
+struct recorder;
+typedef struct recorder recorder;
+
+struct recorder *recorder_new(const char *workspace_root); /* absolute, normal form */
+void recorder_free(struct recorder *recorder);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(recorder, recorder_free)
+
+/* Copies what it is given; numbers start at 1. */
+guint32 recorder_process(struct recorder *recorder, const struct trace_process *process);
+
+/*
+ * `process` (0: not known) learned `aspects` of `path`. Stronger aspects imply KIND; of what is not
+ * there (kind NOTHING) only ABSENT is kept, so callers need not choose. Reading what the action
+ * itself wrote is not to be noted. Cheap for a path that is known: a hash, a look-up, one lock of
+ * many.
+ */
+void recorder_note(struct recorder *recorder, const char *path, unsigned aspects, guint32 process,
+                   const struct sight *sight);
+
+/* `process` wrote `path` (or its directory entry): `what` is a set of enum trace_write. */
+void recorder_write(struct recorder *recorder, const char *path, guint32 process, unsigned what);
+
+/* What `path` is now is not what an earlier process was shown: see invariant 2. */
+void recorder_unstable(struct recorder *recorder, const char *path);
+
+/* This run must not be stored, because of `reason`: a clause for "not stored: …". First one wins.
+ */
+void recorder_uncacheable(struct recorder *recorder, const char *reason);
+
+/*
+ * Sealing asks for the content of all host files that need it at once, so that it can be found out
+ * by several threads. `stamp` must be the file's before and after its bytes are read (or be the one
+ * that a stat cache vouches for): else the outcome is SEAL_CHANGED.
+ */
+enum seal_outcome {
+    SEAL_HASHED,
+    SEAL_CHANGED,    /* another file, or gone: the path is unstable */
+    SEAL_UNREADABLE, /* EACCES, EIO, …: the process could not read it either */
+};
+struct seal_item {
+    const char *path; /* absolute */
+    struct trace_stamp stamp;
+    struct digest digest;      /* out, if hashed */
+    enum seal_outcome outcome; /* out; SEAL_CHANGED beforehand */
+};
+typedef void (*seal_hash)(struct seal_item *items, size_t count, void *user); /* sorted by path */
+
+struct trace;
+typedef struct trace trace;
+struct trace *recorder_seal(struct recorder *recorder, seal_hash hash, void *user);
+
+/* --- traces ----------------------------------------------------------------------------------- */
+
+/* Of the members, those count that `kind` and the aspects asked for make sense of. */
+struct trace_value {
+    enum trace_kind kind;
+    guint32 mode;         /* CONTENT: permission bits */
+    bool unreadable;      /* CONTENT of a file, NAMES: it cannot be opened; no digest */
+    struct digest digest; /* CONTENT of a file; NAMES of a directory */
+    const char *target;   /* TARGET of a link */
+    gint64 time;          /* TIME. In a trace: rank among all times asked for, from 1; 0: none */
+};
+
+struct trace_fact {
+    const char *path;
+    unsigned aspects;
+    bool unstable;
+    guint32 asked[TRACE_ASPECTS]; /* per bit the process that asked first; 0: not known */
+    struct trace_value value;
+};
+
+struct trace_written {
+    const char *path;
+    guint32 process;
+    unsigned what; /* enum trace_write */
+};
+
+struct trace *trace_ref(struct trace *trace);
+void trace_unref(struct trace *trace);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(trace, trace_unref)
+
+guint32 trace_process_count(const struct trace *trace);
+/* Number 1 to count. Borrowed, as everything below. */
+const struct trace_process *trace_process(const struct trace *trace, guint32 number);
+
+size_t trace_fact_count(const struct trace *trace); /* ascending by path */
+const struct trace_fact *trace_fact(const struct trace *trace, size_t index);
+const struct trace_fact *trace_find(const struct trace *trace, const char *path); /* or NULL */
+
+size_t trace_written_count(const struct trace *trace); /* ascending by path, then process */
+const struct trace_written *trace_written(const struct trace *trace, size_t index);
+
+/*
+ * Why this trace must not be stored as something to reuse (V8): a clause for "not stored: …"; NULL
+ * if it may. Caller frees.
+ */
+char *trace_refusal(const struct trace *trace);
+
+#endif
