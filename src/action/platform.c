@@ -137,23 +137,6 @@ static bool add_file(struct stat_cache *cache, GPtrArray *list, const char *name
     return true;
 }
 
-/* The digest of a tree, and of what is there beside it: "path: why" of each thing left out. */
-static void add_capture(GPtrArray *list, const char *name, const struct capture *capture)
-{
-    struct digest_context context;
-    struct digest digest = *tree_digest(capture->tree);
-    if (capture->unsupported->len > 0) {
-        digest_init(&context);
-        digest_update(&context, digest.hash, sizeof digest.hash);
-        for (guint i = 0; i < capture->unsupported->len; i++) {
-            const char *text = capture->unsupported->pdata[i];
-            digest_update(&context, text, strlen(text) + 1);
-        }
-        digest_finish(&context, &digest);
-    }
-    add_digest(list, name, &digest);
-}
-
 /* Everything readable below `path`; of what a tree cannot hold or nobody can read, the names. */
 static bool add_directory(struct stat_cache *cache, GPtrArray *list, const char *name,
                           const char *path, const struct glob *select, GError **error)
@@ -170,11 +153,10 @@ static bool add_directory(struct stat_cache *cache, GPtrArray *list, const char 
         .cache = cache,
         .outputs = true,
     };
-    struct capture capture = { 0 };
-    if (!store_capture(NULL, &request, &capture, error))
+    struct digest digest;
+    if (!store_digest_directory(&request, &digest, error))
         return false;
-    add_capture(list, name, &capture);
-    capture_clear(&capture);
+    add_digest(list, name, &digest);
     return true;
 }
 

@@ -165,43 +165,25 @@ static bool capture_stale_outputs(struct run *run, GError **error)
     return true;
 }
 
-struct fingerprint {
-    struct run *run;
-    char **platform;
-    GError *error;
-};
-
-static gpointer fingerprint_thread(gpointer data)
-{
-    struct fingerprint *work = data;
-    work->platform = platform_fingerprint(work->run->session->stats, work->run->action,
-                                          sandbox_level_name(work->run->level), &work->error);
-    return NULL;
-}
-
-/* The machine and the workspace at once: each is about one stat per file. */
+/*
+ * The workspace and the machine, one after the other: where nothing changed, a second thread costs
+ * as much as the machine does, and a large workspace has its own.
+ */
 static bool observe(struct run *run, GError **error)
 {
     /* Not the coarse clock: since 6.13 ctimes can be some milliseconds ahead of it. */
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     run->began = fd_nanoseconds(now);
-    struct fingerprint work = { .run = run };
-    GThread *thread = g_thread_new("fingerprint", fingerprint_thread, &work);
-    bool ok = capture_inputs(run, NULL, &run->present, error) &&
-              capture_stale_outputs(run, error) &&
-              selection_check(run->session, run->request->inputs, run->present, error);
-    g_thread_join(thread);
-    if (!ok || work.platform == NULL) {
-        g_strfreev(work.platform);
-        if (ok)
-            g_propagate_error(error, work.error);
-        else
-            g_clear_error(&work.error);
+    if (!capture_inputs(run, NULL, &run->present, error) || !capture_stale_outputs(run, error) ||
+        !selection_check(run->session, run->request->inputs, run->present, error))
         return false;
-    }
+    char **platform = platform_fingerprint(run->session->stats, run->action,
+                                           sandbox_level_name(run->level), error);
+    if (platform == NULL)
+        return false;
     g_strfreev(run->action->platform);
-    run->action->platform = work.platform;
+    run->action->platform = platform;
     return true;
 }
 

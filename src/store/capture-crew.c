@@ -21,9 +21,9 @@ struct crew {
     struct crew_item *top;
     unsigned busy; /* threads inside work() */
     unsigned helpers;
-    pthread_t *threads; /* `helpers` of them */
+    pthread_t *threads; /* `helpers` of them; NULL before the first */
     GError *error;
-    unsigned jobs;    /* the rest is constant, or atomic */
+    unsigned jobs;    /* 0: one per processor; the rest is constant, or atomic */
     atomic_bool full; /* no further helper will be started */
     atomic_bool failed;
     const volatile int *cancel;
@@ -66,6 +66,13 @@ static void *help(void *crew)
 static void start_helper(struct crew *crew)
 {
     sigset_t all, before;
+    if (crew->jobs == 0) /* reads a file: not worth it for a crew of one */
+        crew->jobs = g_get_num_processors();
+    crew->full = crew->helpers + 1 >= crew->jobs;
+    if (crew->full)
+        return;
+    if (crew->threads == NULL)
+        crew->threads = g_new(pthread_t, crew->jobs);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     if (pthread_create(&crew->threads[crew->helpers], NULL, help, crew) == 0)
@@ -116,7 +123,7 @@ bool crew_run(unsigned jobs, size_t scratch_size, const volatile int *cancel, cr
 {
     struct crew crew = {
         .top = first,
-        .jobs = jobs != 0 ? jobs : g_get_num_processors(),
+        .jobs = jobs,
         .cancel = cancel,
         .started = g_get_monotonic_time(),
         .scratch_size = scratch_size,
@@ -125,7 +132,6 @@ bool crew_run(unsigned jobs, size_t scratch_size, const volatile int *cancel, cr
     };
     first->next = NULL;
     crew.full = crew.jobs == 1;
-    crew.threads = g_new(pthread_t, crew.jobs);
     pthread_mutex_init(&crew.lock, NULL);
     pthread_cond_init(&crew.changed, NULL);
     work_until_done(&crew);

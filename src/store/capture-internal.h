@@ -135,8 +135,44 @@ struct stat_reader {
 void stat_reader_init(struct stat_reader *reader, GBytes *record);
 bool stat_reader_next(struct stat_reader *reader, struct stat_entry *out);
 
+#define STAT_KEY_SIZE 16
+void stat_cache_key(guint8 key[STAT_KEY_SIZE], guint64 device, guint64 inode);
+
 /* The record of a directory, or NULL; and one to be flushed (takes `record`). */
 GBytes *stat_cache_get(struct stat_cache *cache, guint64 device, guint64 inode);
 void stat_cache_put(struct stat_cache *cache, guint64 device, guint64 inode, GByteArray *record);
+
+/* The same by any key. */
+GBytes *stat_cache_get_key(struct stat_cache *cache, const guint8 *key, size_t size);
+void stat_cache_put_key(struct stat_cache *cache, const guint8 *key, size_t size, GBytes *record);
+
+/* --- records of whole directories (capture-whole.c) --------------------------------------------
+ */
+
+#define WHOLE_KEY_SIZE (STAT_KEY_SIZE + DIGEST_HASH_SIZE) /* and the digest of the selection */
+#define WHOLE_UNREADABLE 0x80000000u /* a directory that may not be read; beside st_mode */
+
+struct whole_row {
+    guint32 mode;
+    struct stat_identity identity;
+    const char *path; /* relative; "": the directory itself */
+};
+
+GByteArray *whole_record_new(guint64 boot, const struct digest *digest, guint32 count);
+void whole_record_add(GByteArray *record, const struct whole_row *row);
+
+/* Borrows the bytes, and so do the rows. Stops for good at what is malformed. */
+struct whole_reader {
+    const guint8 *at, *end;
+    guint64 boot;
+    struct digest digest;
+    guint32 left; /* rows that have not been read */
+    bool failed;
+};
+void whole_reader_init(struct whole_reader *reader, GBytes *record);
+bool whole_reader_next(struct whole_reader *reader, struct whole_row *out);
+
+/* The digest from the record, if there is one and nothing has changed since. */
+bool whole_recall(const struct capture_request *request, struct digest *out);
 
 #endif

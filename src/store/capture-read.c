@@ -362,7 +362,7 @@ static void remember(struct stat_cache *cache, const struct stat *status, gint64
 }
 
 static enum outcome digest_once(struct stat_cache *cache, const char *path, const char *what,
-                                struct scratch *scratch, struct digest *out, GError **error)
+                                struct digest *out, GError **error)
 {
     struct stat before, after;
     struct stat_identity first, last;
@@ -378,6 +378,7 @@ static enum outcome digest_once(struct stat_cache *cache, const char *path, cons
     }
     if (cache != NULL && recall(cache, &before, out))
         return OUTCOME_DONE;
+    g_autofree struct scratch *scratch = g_new(struct scratch, 1);
     enum outcome outcome = hash_only(NULL, file, before.st_size, scratch, out, what, error);
     if (outcome != OUTCOME_DONE)
         return outcome;
@@ -396,10 +397,9 @@ static enum outcome digest_once(struct stat_cache *cache, const char *path, cons
 bool store_digest_file(struct stat_cache *cache, const char *path, struct digest *out,
                        GError **error)
 {
-    g_autofree struct scratch *scratch = g_new(struct scratch, 1);
     g_autofree char *what = path_quote(path);
     for (unsigned i = 0; i < TRIES; i++) {
-        enum outcome outcome = digest_once(cache, path, what, scratch, out, error);
+        enum outcome outcome = digest_once(cache, path, what, out, error);
         if (outcome != OUTCOME_CHANGED)
             return outcome == OUTCOME_DONE;
     }

@@ -61,6 +61,14 @@ bool store_capture(struct store *store, const struct capture_request *request, s
                    GError **error);
 
 /*
+ * Digest of what store_capture() finds: the tree, and the list of what is left out. `request` has a
+ * cache, `outputs` and no batch. While nothing has changed this costs one lstat() per file and
+ * directory, and none per link.
+ */
+bool store_digest_directory(const struct capture_request *request, struct digest *out,
+                            GError **error);
+
+/*
  * Digest of the one regular file `path` (absolute; links are followed), through the cache. For
  * files outside of any tree: a program, a package database.
  */

@@ -287,9 +287,7 @@ struct stat_cache {
     bool dirty;          /* guarded by lock */
 };
 
-#define KEY_SIZE 16
-
-static void make_key(guint8 key[KEY_SIZE], guint64 device, guint64 inode)
+void stat_cache_key(guint8 key[STAT_KEY_SIZE], guint64 device, guint64 inode)
 {
     device = GUINT64_TO_BE(device);
     inode = GUINT64_TO_BE(inode);
@@ -332,30 +330,41 @@ bool stat_cache_dirty(const struct stat_cache *cache)
     return dirty;
 }
 
-GBytes *stat_cache_get(struct stat_cache *cache, guint64 device, guint64 inode)
+GBytes *stat_cache_get_key(struct stat_cache *cache, const guint8 *key, size_t size)
 {
-    guint8 key[KEY_SIZE];
-    make_key(key, device, inode);
-    g_autoptr(GBytes) probe = g_bytes_new_static(key, sizeof key);
+    g_autoptr(GBytes) probe = g_bytes_new_static(key, size);
     pthread_mutex_lock(&cache->lock);
     const struct learned *learned = g_hash_table_lookup(cache->learned, probe);
     GBytes *record = learned == NULL ? NULL : g_bytes_ref(learned->record);
     pthread_mutex_unlock(&cache->lock);
     if (record == NULL && cache->store != NULL)
-        record = store_record_get(cache->store, STORE_STAT, key, sizeof key);
+        record = store_record_get(cache->store, STORE_STAT, key, size);
     return record;
+}
+
+GBytes *stat_cache_get(struct stat_cache *cache, guint64 device, guint64 inode)
+{
+    guint8 key[STAT_KEY_SIZE];
+    stat_cache_key(key, device, inode);
+    return stat_cache_get_key(cache, key, sizeof key);
+}
+
+void stat_cache_put_key(struct stat_cache *cache, const guint8 *key, size_t size, GBytes *record)
+{
+    struct learned *learned = g_new(struct learned, 1);
+    *learned = (struct learned){ .record = g_bytes_ref(record), .dirty = true };
+    pthread_mutex_lock(&cache->lock);
+    g_hash_table_replace(cache->learned, g_bytes_new(key, size), learned);
+    cache->dirty = true;
+    pthread_mutex_unlock(&cache->lock);
 }
 
 void stat_cache_put(struct stat_cache *cache, guint64 device, guint64 inode, GByteArray *record)
 {
-    guint8 key[KEY_SIZE];
-    make_key(key, device, inode);
-    struct learned *learned = g_new(struct learned, 1);
-    *learned = (struct learned){ .record = g_byte_array_free_to_bytes(record), .dirty = true };
-    pthread_mutex_lock(&cache->lock);
-    g_hash_table_replace(cache->learned, g_bytes_new(key, sizeof key), learned);
-    cache->dirty = true;
-    pthread_mutex_unlock(&cache->lock);
+    guint8 key[STAT_KEY_SIZE];
+    g_autoptr(GBytes) bytes = g_byte_array_free_to_bytes(record);
+    stat_cache_key(key, device, inode);
+    stat_cache_put_key(cache, key, sizeof key, bytes);
 }
 
 void stat_cache_flush(struct stat_cache *cache, struct store_batch *batch)
@@ -368,8 +377,9 @@ void stat_cache_flush(struct stat_cache *cache, struct store_batch *batch)
         struct learned *learned = value;
         if (!learned->dirty)
             continue;
-        store_batch_put_record(batch, STORE_STAT, g_bytes_get_data(key, NULL), KEY_SIZE,
-                               learned->record);
+        gsize size;
+        const void *bytes = g_bytes_get_data(key, &size);
+        store_batch_put_record(batch, STORE_STAT, bytes, size, learned->record);
         learned->dirty = false;
     }
     cache->dirty = false;

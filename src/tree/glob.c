@@ -435,3 +435,26 @@ bool glob_add_path(struct glob *glob, const char *path, bool negative, GError **
     append(glob, g_steal_pointer(&parts), negative, false);
     return true;
 }
+
+/* --- bytes ------------------------------------------------------------------------------------ */
+
+static void append_byte(GByteArray *out, guint8 byte)
+{
+    g_byte_array_append(out, &byte, 1);
+}
+
+/* First bytes tell patterns from parts, and a NUL ends each text: no two sets have the same bytes.
+ */
+void glob_encode(const struct glob *glob, GByteArray *out)
+{
+    for (guint i = 0; i < glob->patterns->len; i++) {
+        const struct pattern *pattern = pattern_at(glob, i);
+        append_byte(out, (guint8)(1 + pattern->negative + 2 * pattern->directories_only));
+        for (guint j = 0; j < pattern->parts->len; j++) {
+            const struct part *part = part_at(pattern, j);
+            const char *text = part->text == NULL ? "" : part->text;
+            append_byte(out, (guint8)(0x10 + part->kind));
+            g_byte_array_append(out, (const guint8 *)text, (guint)strlen(text) + 1);
+        }
+    }
+}

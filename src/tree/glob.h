@@ -48,4 +48,7 @@ bool glob_may_match_below(const struct glob *glob, const char *path);
  */
 bool glob_selects_below(const struct glob *glob, const char *path);
 
+/* Append bytes that stand for `glob`: where they are equal, so is what is selected. */
+void glob_encode(const struct glob *glob, GByteArray *out);
+
 #endif

@@ -39,6 +39,15 @@ def directory(name, message):
     return entry(4, name) + struct.pack("<q", len(message)) + sha(message)
 
 
+def whole(boot, digest_of, *rows):
+    start = bytes([1]) + struct.pack("<Q", boot) + sha(digest_of) + struct.pack("<q", len(digest_of))
+    return start + struct.pack("<I", len(rows)) + b"".join(rows)
+
+
+def row(mode, inode, size, mtime, ctime, path):
+    return struct.pack("<IQqqq", mode, inode, size, mtime, ctime) + path.encode() + b"\0"
+
+
 RECORDS = {
     "empty": record(LISTED | DIGESTED, 2**64 - 1, 3, -4, 5, b""),
     "one": record(0, 1, 2, 3, 4, b"", file("a.c", b"int a;\n", 77, 1700000000123456789, 1700000001987654321)),
@@ -55,6 +64,13 @@ RECORDS = {
         file("object", b"x" * 70000, 9, 3, -(2**63), True),
         entry(5, "other"),
         file("ünicode", b"y", 10, 4, 5),
+    ),
+    "whole": whole(
+        0x0123456789ABCDEF,
+        b"tree",
+        row(0o40755, 2, 4096, 1700000000000000002, 3, ""),
+        row(0o40700 | 2**31, 2**63 + 5, 0, -1, 2, "ssl/private"),
+        row(0o100644, 7, 70000, 0, 1, "ünicode\n"),
     ),
     "alone": record(0, 8, 9, 0, 0, b"", file("", b"content", 11, 6, 7)),
 }

@@ -90,6 +90,38 @@ static void records_are_byte_for_byte_the_golden_ones(void)
     assert_golden("alone", alone);
 }
 
+static void records_of_whole_directories_are_byte_for_byte_the_golden_one(void)
+{
+    const struct whole_row rows[] = {
+        { 040755, { 2, 4096, 1700000000000000002, 3 }, "" },
+        { 040700 | WHOLE_UNREADABLE,
+          { (G_GUINT64_CONSTANT(1) << 63) + 5, 0, -1, 2 },
+          "ssl/private" },
+        { 0100644, { 7, 70000, 0, 1 }, "ünicode\n" },
+    };
+    struct whole_reader reader;
+    struct whole_row row;
+    struct digest digest;
+    digest_of("tree", 4, &digest);
+    GByteArray *record = whole_record_new(0x0123456789abcdef, &digest, G_N_ELEMENTS(rows));
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
+        whole_record_add(record, &rows[i]);
+    assert_golden("whole", record);
+
+    g_autoptr(GBytes) bytes = golden_bytes("whole");
+    whole_reader_init(&reader, bytes);
+    g_assert_cmpuint(reader.boot, ==, 0x0123456789abcdef);
+    g_assert_true(digest_equal(&reader.digest, &digest));
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_assert_true(whole_reader_next(&reader, &row));
+        g_assert_cmpstr(row.path, ==, rows[i].path);
+        g_assert_cmpuint(row.mode, ==, rows[i].mode);
+        g_assert_true(stat_matches(&row.identity, &rows[i].identity));
+    }
+    g_assert_false(whole_reader_next(&reader, &row));
+    g_assert_false(reader.failed);
+}
+
 static guint count_entries(const guint8 *data, gsize size, bool *failed)
 {
     /* An exact copy lets the sanitizers see a read past the end. */
@@ -341,6 +373,9 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/store/statcache/records-are-byte-for-byte-the-golden-ones",
                     records_are_byte_for_byte_the_golden_ones);
+    g_test_add_func(
+        "/store/statcache/records-of-whole-directories-are-byte-for-byte-the-golden-one",
+        records_of_whole_directories_are_byte_for_byte_the_golden_one);
     g_test_add_func("/store/statcache/a-record-reads-back-as-written",
                     a_record_reads_back_as_written);
     g_test_add_func("/store/statcache/a-record-cut-anywhere-is-malformed",

@@ -492,6 +492,28 @@ static void many_stars_take_no_time(void)
     g_assert_true(glob_may_match_below(doubles, path->str));
 }
 
+static void sets_that_select_differently_have_different_bytes(void)
+{
+    struct glob *const globs[] = {
+        glob_new(),          glob_of("", "a"),     glob_of("", "!a"), glob_of("", "a/"),
+        glob_of("", "/a"),   glob_of("b", "a"),    glob_of("", "?"),  glob_of("", "\\?"),
+        glob_of("", "a/**"), glob_of("", "**/ab"), glob_of("", "/a"), glob_of("", "a/b/"),
+    };
+    bool ok = glob_add(globs[10], "", "!b", NULL);
+    g_assert_true(ok);
+    for (size_t i = 0; i < G_N_ELEMENTS(globs); i++)
+        for (size_t j = 0; j < G_N_ELEMENTS(globs); j++) {
+            g_autoptr(GByteArray) one = g_byte_array_sized_new(64);
+            g_autoptr(GByteArray) other = g_byte_array_sized_new(64);
+            glob_encode(globs[i], one);
+            glob_encode(globs[j], other);
+            bool same = one->len == other->len && memcmp(one->data, other->data, one->len) == 0;
+            g_assert_true(same == (i == j));
+        }
+    for (size_t i = 0; i < G_N_ELEMENTS(globs); i++)
+        glob_free(globs[i]);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -514,5 +536,7 @@ int main(int argc, char **argv)
     g_test_add_func("/tree/glob/metacharacters-make-a-pattern", metacharacters_make_a_pattern);
     g_test_add_func("/tree/glob/agrees-with-the-naive-matcher", agrees_with_the_naive_matcher);
     g_test_add_func("/tree/glob/many-stars-take-no-time", many_stars_take_no_time);
+    g_test_add_func("/tree/glob/sets-that-select-differently-have-different-bytes",
+                    sets_that_select_differently_have_different_bytes);
     return g_test_run();
 }
