@@ -136,14 +136,10 @@ static int check_file(int directory, size_t *size)
     if (fstat(file, &status) < 0)
         return errno;
     if (status.st_size == 0)
-        return ENOENT;                                             /* LMDB makes a new one of it */
-    size_t length = MIN((size_t)status.st_size, (size_t)64 << 10); /* two pages of any size */
-    void *map = mmap(NULL, length, PROT_READ, MAP_SHARED, file, 0);
-    if (map == MAP_FAILED)
-        return errno;
-    struct store_pages pages = { .map = map };
-    int sound = STORE_GUARDED(0, store_pages_check_meta(map, length, &pages) == NULL);
-    munmap(map, length);
+        return ENOENT; /* LMDB makes a new one of it */
+    struct store_pages pages;
+    bool sound = store_pages_open(&pages, file);
+    store_pages_release(&pages);
     *size = (size_t)status.st_size;
     return sound ? 0 : MDB_CORRUPTED;
 }
@@ -279,8 +275,6 @@ void store_index_close(struct store_index *index)
 {
     if (index == NULL)
         return;
-    if (index->pages != NULL)
-        munmap((void *)index->pages, index->pages_size);
     if (index->env != NULL)
         close_environment(index, 0);
     fd_close(&index->directory);
@@ -292,9 +286,6 @@ void store_index_close(struct store_index *index)
 /* data.mdb has been replaced: open the new one. Under map_lock, alone. */
 int store_index_reopen(struct store_index *index)
 {
-    if (index->pages != NULL)
-        munmap((void *)index->pages, index->pages_size);
-    index->pages = NULL;
     close_environment(index, 0);
     int rc = open_environment(index, base_flags);
     if (rc != 0)
