@@ -158,6 +158,9 @@ struct store_index {
     pthread_rwlock_t map_lock;
     atomic_bool damaged; /* reads find nothing, writes fail */
     atomic_bool wrecked; /* a guarded call did not return: never close the environment */
+    atomic_uint calls;   /* see store_index_relax() */
+    pthread_mutex_t relax_lock;
+    void *map; /* where LMDB's map was found, of map_size bytes; NULL: not looked for */
 };
 
 /*
@@ -210,6 +213,12 @@ int store_index_look(const struct store_index *index, MDB_txn *txn, const void *
                      GBytes **whole);
 int store_index_fill(const struct store_index *index, MDB_txn *txn, guint8 table, GBytes *after,
                      size_t limit, GPtrArray *out);
+/*
+ * Pages of the file that look-ups have touched count as this process's memory, with all their
+ * neighbours that the kernel maps along; over a large index that is hundreds of megabytes. Called
+ * once for each look-up and each put, this gives them back now and then, if they are many.
+ */
+void store_index_relax(struct store_index *index);
 int store_index_reap_readers(struct store_index *index);
 void store_index_wreck(struct store_index *index); /* after STORE_FAULT in a write */
 

@@ -183,6 +183,7 @@ static bool sound(struct store_write *write, int rc)
 
 static bool check_key(struct store_write *write, const void *key, size_t key_size)
 {
+    store_index_relax(write->disk->index);
     return write->rc == 0 &&
            (store_pages_check_key(&write->pages, key, key_size) || sound(write, MDB_CORRUPTED));
 }
