@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "action-support.h"
 #include "base/fault.h"
 #include "trace-support.h"
 
@@ -118,136 +119,179 @@ static void paths_that_repeat_prefixes_are_short(void)
     g_assert_cmpuint(g_bytes_get_size(bytes), <, 1000 * 10);
 }
 
-/* --- what is malformed ------------------------------------------------------------------------ */
+/* --- golden bytes ----------------------------------------------------------------------------- */
 
-typedef void *(*decoder)(GBytes *bytes, GError **error);
-
-static bool refuses(decoder decode, GBytes *bytes, GDestroyNotify free)
+static void note_golden(struct recorder *recorder)
 {
-    g_autoptr(GError) error = NULL;
-    void *made = decode(bytes, &error);
-    if (made == NULL)
-        g_assert_error(error, FAULT, FAULT_CORRUPT);
-    else
-        free(made);
-    return made == NULL;
+    struct trace_name names[] = { { "d", TRACE_DIRECTORY }, { "a.c", TRACE_FILE } };
+    struct digest listing, content;
+    trace_names_digest(names, 2, &listing);
+    digest_of("int main;", 9, &content);
+    const struct sight root = { .kind = TRACE_DIRECTORY, .mode = 0755, .digest = &listing };
+    const struct sight source = {
+        .kind = TRACE_FILE, .mode = S_IFREG | 0644, .digest = &content, .time = 5
+    };
+    const struct sight locked = { .kind = TRACE_FILE };
+    const struct sight fifo = { .kind = TRACE_FIFO, .mode = S_IFIFO | 0600 };
+    recorder_note(recorder, "/w", TRACE_NAMES, 1, &root);
+    recorder_note(recorder, "/w/a.c", TRACE_TIME, 1, &source);
+    recorder_note(recorder, "/w/a.c", TRACE_CONTENT, 2, &source);
+    recorder_note(recorder, "/w/d-e/\xff", TRACE_CONTENT, 2, &locked);
+    recorder_note(recorder, "/w/d/p", TRACE_CONTENT, 2, &fifo);
+    note_absent(recorder, "/w/a.o", 1);
+    note_kind(recorder, "/w/d", 1, TRACE_DIRECTORY);
+    note_link(recorder, "/w/d/l", 2, "../x");
+    note_time(recorder, "/etc/t", 1, 9);
+    note_kind(recorder, "/x", 1, TRACE_FILE);
+    note_kind(recorder, "/x", 1, TRACE_DIRECTORY);
+    recorder_write(recorder, "/w/a.o", 2, TRACE_CREATED | TRACE_WROTE);
+    recorder_write(recorder, "/w/d/gone", 1, TRACE_REMOVED);
+    recorder_uncacheable(recorder, "it used the network");
 }
 
-/* Every cut is refused, unless it falls between two fields. No flipped bit does harm. */
-static void damaged_bytes_are_refused_or_another_value(void)
+static struct trace *golden_trace(const char *name)
 {
-    g_autoptr(GRand) random = g_rand_new_with_seed(7);
-    g_autoptr(trace) trace = random_trace(random);
-    g_autoptr(path_set) set = path_set_of(trace);
-    GBytes *all[] = { trace_encode(trace), path_set_encode(set) };
-    const decoder decoders[] = { (decoder)trace_decode, (decoder)path_set_decode };
-    const GDestroyNotify frees[] = { (GDestroyNotify)trace_unref, (GDestroyNotify)path_set_unref };
-    for (guint kind = 0; kind < G_N_ELEMENTS(all); kind++) {
-        gsize size;
-        guint refused = 0;
-        const guint8 *data = g_bytes_get_data(all[kind], &size);
-        for (gsize i = 0; i < size; i++) {
-            g_autoptr(GBytes) cut = g_bytes_new(data, i);
-            refused += refuses(decoders[kind], cut, frees[kind]);
-            for (guint bit = 0; bit < 8; bit++) {
-                guint8 *flipped = g_memdup2(data, size);
-                flipped[i] ^= (guint8)(1u << bit);
-                g_autoptr(GBytes) bytes = g_bytes_new_take(flipped, size);
-                refuses(decoders[kind], bytes, frees[kind]);
-            }
-        }
-        g_assert_cmpuint(refused, >, size / 2);
-        g_bytes_unref(all[kind]);
+    char *make[] = { "make", NULL }, *cc[] = { "cc", "-c", "a.c", NULL };
+    char *environment[] = { "A=1", "B=\xff", NULL };
+    const struct trace_process processes[] = {
+        { 10, 99, 0, make, environment, "/w", "/usr/bin/make" },
+        { 11, 100, 1, cc, environment, "/w", "/usr/bin/cc" },
+    };
+    g_autoptr(recorder) recorder = recorder_new("/w");
+    if (strcmp(name, "full") == 0) {
+        recorder_process(recorder, &processes[0]);
+        recorder_process(recorder, &processes[1]);
+        note_golden(recorder);
+    }
+    return sealed(recorder);
+}
+
+static void assert_golden(const char *file, const char *name, GBytes *bytes)
+{
+    g_auto(GStrv) expected = golden(file, name);
+    g_autofree char *hex = hex_of(bytes);
+    g_assert_cmpstr(hex, ==, expected[2]);
+}
+
+static void the_encoding_is_the_documented_one(void)
+{
+    static const char *const names[] = { "empty", "full" };
+    for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autoptr(trace) trace = golden_trace(names[i]);
+        g_autoptr(path_set) set = path_set_of(trace);
+        g_autoptr(GBytes) bytes = trace_encode(trace), paths = path_set_encode(set);
+        assert_golden("trace.txt", names[i], bytes);
+        assert_golden("path-set.txt", names[i], paths);
     }
 }
 
-static GBytes *unhex(const char *text)
+static void values_and_strong_keys_are_the_documented_ones(void)
 {
-    size_t size = strlen(text) / 2;
-    guint8 *bytes = g_malloc(size);
+    g_autoptr(trace) trace = golden_trace("full");
+    g_autoptr(path_set) set = path_set_of(trace);
+    g_autoptr(GByteArray) values = g_byte_array_new();
+    struct digest weak, key;
+    digest_of("weak", 4, &weak);
+    trace_values(trace, values);
+    trace_strong_key(&weak, path_set_digest(set), values, &key);
+    g_autoptr(GBytes) bytes = g_byte_array_free_to_bytes(g_steal_pointer(&values));
+    assert_golden("path-set.txt", "values", bytes);
+    g_auto(GStrv) expected = golden("path-set.txt", "strong");
+    char text[DIGEST_TEXT_SIZE];
+    g_assert_cmpstr(digest_print(&key, text), ==, expected[1]);
+}
+
+/* --- what is malformed ------------------------------------------------------------------------ */
+
+static void decode_trace(GBytes *bytes, void *user)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(trace) trace = trace_decode(bytes, &error);
+    guint *refused = user;
+    if (trace == NULL) {
+        g_assert_error(error, FAULT, FAULT_CORRUPT);
+        (*refused)++;
+        return;
+    }
+    g_autoptr(GBytes) encoded = trace_encode(trace);
+    g_autoptr(trace) again = trace_decode(encoded, &error);
+    g_assert_no_error(error);
+    assert_same_trace(trace, again);
+}
+
+/* Path sets are canonical: what is taken is what would be written. */
+static void decode_path_set(GBytes *bytes, void *user)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(path_set) set = path_set_decode(bytes, &error);
+    guint *refused = user;
+    if (set == NULL) {
+        g_assert_error(error, FAULT, FAULT_CORRUPT);
+        (*refused)++;
+        return;
+    }
+    for (size_t i = 1; i < path_set_count(set); i++)
+        g_assert_cmpint(
+            trace_compare_paths(path_set_at(set, i - 1)->path, path_set_at(set, i)->path), <, 0);
+}
+
+static void damaged_bytes_are_refused_or_make_sense(void)
+{
+    guint refused = 0;
+    g_autoptr(trace) trace = golden_trace("full");
+    g_autoptr(path_set) set = path_set_of(trace);
+    g_autoptr(GBytes) bytes = trace_encode(trace), paths = path_set_encode(set);
+    damage(bytes, decode_trace, &refused);
+    g_assert_cmpuint(refused, >, g_bytes_get_size(bytes));
+    refused = 0;
+    damage(paths, decode_path_set, &refused);
+    g_assert_cmpuint(refused, >, g_bytes_get_size(paths));
+}
+
+static bool is_refused(const char *hex)
+{
+    size_t size = strlen(hex) / 2;
+    g_autofree guint8 *data = g_malloc(size + 1);
     for (size_t i = 0; i < size; i++)
-        bytes[i] = (guint8)(g_ascii_xdigit_value(text[2 * i]) << 4 |
-                            g_ascii_xdigit_value(text[2 * i + 1]));
-    return g_bytes_new_take(bytes, size);
+        data[i] =
+            (guint8)(g_ascii_xdigit_value(hex[2 * i]) << 4 | g_ascii_xdigit_value(hex[2 * i + 1]));
+    g_autoptr(GBytes) bytes = g_bytes_new(data, size);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(path_set) set = path_set_decode(bytes, &error);
+    g_assert_true((set == NULL) == g_error_matches(error, FAULT, FAULT_CORRUPT));
+    return set == NULL;
 }
 
 static void malformed_path_sets_are_refused(void)
 {
     static const char *const good[] = {
         "",
-        "0a0312"
-        "0161", /* a */
-        "0a0212"
-        "00", /* the root */
-        "0a031201"
-        "61"
-        "0a06"
-        "0801"
-        "1202"
-        "2f62", /* a, a/b */
-        "0a051201"
-        "61"
-        "1804", /* a, content */
+        "0a03120161",                 /* a */
+        "0a021200",                   /* the root */
+        "0a031201610a06080112022f62", /* a, a/b */
+        "0a051201611804",             /* a, content */
     };
     static const char *const bad[] = {
-        "0a00", /* no path */
-        "0a051201"
-        "61"
-        "1802", /* KIND is not written */
-        "0a051201"
-        "61"
-        "1840", /* unknown aspect */
-        "0a031201"
-        "61"
-        "0a031201"
-        "61", /* twice */
-        "0a031201"
-        "62"
-        "0a031201"
-        "61", /* descending */
-        "0a031201"
-        "61"
-        "0a05"
-        "1203"
-        "612f62", /* more is shared than it says */
-        "0a031201"
-        "61"
-        "0a06"
-        "0802"
-        "1202"
-        "2f62", /* shares more than there is */
-        "0a04"
-        "12022e"
-        "2e", /* .. */
-        "0a04"
-        "12022f"
-        "2f", /* // */
-        "0a04"
-        "120261"
-        "2f", /* a/ */
-        "0a04"
-        "120261"
-        "00", /* a NUL */
-        "1203"
-        "1201"
-        "61", /* unknown field */
-        "0a05"
-        "0800"
-        "1201"
-        "61", /* a zero that is written */
-        "0a05"
-        "1201"
-        "61"
-        "2001", /* unknown field inside */
+        "0a00",                       /* no path */
+        "0a051201611802",             /* KIND is not written */
+        "0a051201611840",             /* unknown aspect */
+        "0a031201610a03120161",       /* twice */
+        "0a031201620a03120161",       /* descending */
+        "0a031201610a051203612f62",   /* more is shared than it says */
+        "0a031201610a06080212022f62", /* shares more than there is */
+        "0a0412022e2e",               /* .. */
+        "0a0412022f2f",               /* // */
+        "0a041202612f",               /* a/ */
+        "0a0412026100",               /* a NUL */
+        "1203120161",                 /* unknown field */
+        "0a050800120161",             /* a zero that is written */
+        "0a051201612001",             /* unknown field inside */
     };
-    for (guint i = 0; i < G_N_ELEMENTS(good); i++) {
-        g_autoptr(GBytes) bytes = unhex(good[i]);
-        g_assert_false(refuses((decoder)path_set_decode, bytes, (GDestroyNotify)path_set_unref));
-    }
+    for (guint i = 0; i < G_N_ELEMENTS(good); i++)
+        g_assert_false(is_refused(good[i]));
     for (guint i = 0; i < G_N_ELEMENTS(bad); i++) {
-        g_autoptr(GBytes) bytes = unhex(bad[i]);
         g_test_message("%s", bad[i]);
-        g_assert_true(refuses((decoder)path_set_decode, bytes, (GDestroyNotify)path_set_unref));
+        g_assert_true(is_refused(bad[i]));
     }
 }
 
@@ -262,8 +306,12 @@ int main(int argc, char **argv)
                     a_path_set_does_not_say_what_was_there);
     g_test_add_func("/trace/codec/paths-that-repeat-prefixes-are-short",
                     paths_that_repeat_prefixes_are_short);
-    g_test_add_func("/trace/codec/damaged-bytes-are-refused-or-another-value",
-                    damaged_bytes_are_refused_or_another_value);
+    g_test_add_func("/trace/codec/the-encoding-is-the-documented-one",
+                    the_encoding_is_the_documented_one);
+    g_test_add_func("/trace/codec/values-and-strong-keys-are-the-documented-ones",
+                    values_and_strong_keys_are_the_documented_ones);
+    g_test_add_func("/trace/codec/damaged-bytes-are-refused-or-make-sense",
+                    damaged_bytes_are_refused_or_make_sense);
     g_test_add_func("/trace/codec/malformed-path-sets-are-refused",
                     malformed_path_sets_are_refused);
     return g_test_run();
