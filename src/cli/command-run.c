@@ -16,7 +16,7 @@ struct arguments {
     char **inputs, **outputs, **variables;
     char *directory, *stdin_file, *commit, *events;
     double timeout;
-    gboolean network, no_cache, refresh, cache_failures, keep, dry_run;
+    gboolean view, view_plain, network, no_cache, refresh, cache_failures, keep, dry_run;
     int check, jobs;
     guint64 store_limit;
     char **argv; /* borrowed */
@@ -49,6 +49,10 @@ static enum parsed parse(int argc, char **argv, struct arguments *out)
           "End the command after S seconds, with status 124", "S" },
         { "net", 0, 0, G_OPTION_ARG_NONE, &out->network,
           "Allow the network; the result is not kept", NULL },
+        { "view", 0, 0, G_OPTION_ARG_NONE, &out->view,
+          "Let the command see the host through an observing file system", NULL },
+        { "plain", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &out->view_plain,
+          "With --view: no pass-through, as on older kernels", NULL },
         { "no-cache", 0, 0, G_OPTION_ARG_NONE, &out->no_cache,
           "Neither look for a result nor keep one", NULL },
         { "refresh", 0, 0, G_OPTION_ARG_NONE, &out->refresh,
@@ -211,6 +215,8 @@ static int run_with(struct session *session, const struct arguments *arguments,
         .stdin_file = arguments->stdin_file,
         .timeout = (gint64)(arguments->timeout * G_USEC_PER_SEC),
         .network = arguments->network,
+        .view = arguments->view,
+        .view_plain = arguments->view_plain,
         .no_cache = arguments->no_cache,
         .refresh = arguments->refresh,
         .cache_failures = arguments->cache_failures,

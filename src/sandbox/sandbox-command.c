@@ -193,7 +193,7 @@ static void become_command(const struct plan *plan, int directory)
     int input = plan->input == NULL ? open("/dev/null", O_RDONLY | O_CLOEXEC)
                                     : openat(directory, plan->input, O_RDONLY | O_CLOEXEC);
     setsid();
-    umask(022);
+    umask(plan->mask);
     limit();
     if (input < 0)
         sandbox_fail(report, "open standard input", NULL);

@@ -239,7 +239,7 @@ static bool compare(const struct files *files, struct tree *before, struct tree 
                    ? tree_ref(after)
                    : tree_apply(empty, (const struct tree_change *)(void *)changes.present->data,
                                 changes.present->len, error);
-    if (changes.gone->len > 0) {
+    if (changes.gone->len > 0 && result->deleted == NULL) { /* a view has said what is gone */
         g_ptr_array_sort(changes.gone, compare_texts);
         g_ptr_array_add(changes.gone, NULL);
         result->deleted = (char **)g_ptr_array_free(g_steal_pointer(&changes.gone), FALSE);

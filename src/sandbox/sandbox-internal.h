@@ -33,9 +33,11 @@
 /* One thing to do in the new mount namespace; paths are relative to the new root. */
 struct mount_step {
     enum mount_kind {
-        MOUNT_MKDIR, /* make the directory `target` */
-        MOUNT_LINK,  /* make the link `target` -> `source` */
-        MOUNT_HOST,  /* make the directory `target`, bind the host's `source` there, read-only */
+        MOUNT_MKDIR,  /* make the directory `target` */
+        MOUNT_LINK,   /* make the link `target` -> `source` */
+        MOUNT_HOST,   /* make the directory `target`, bind the host's `source` there, read-only */
+        MOUNT_AROUND, /* as MOUNT_HOST or, if `source` is relative, MOUNT_OWN, but what is at and
+                         below `options` is seen as before */
         MOUNT_HOST_FILE, /* make the file `target`, bind the host's file `source` there as it is */
         MOUNT_OWN,       /* make the directory `target`, bind the run's own `source` there */
         MOUNT_NEW,       /* make the directory `target`, mount a new file system of type `source` */
@@ -65,13 +67,15 @@ struct report {
 
 struct plan {
     enum sandbox_level level;
-    int base;      /* directory that the run's own is made in */
-    char *name;    /* its name there */
-    char *path;    /* its absolute path */
+    int base;                        /* directory that the run's own is made in */
+    char *name;                      /* its name there */
+    char *path;                      /* its absolute path */
+    const struct sandbox_view *view; /* or NULL */
     bool separate; /* the command is SANDBOX_HOST_ID on the host; else the caller */
     char *user_map, *group_map;
     bool keep; /* home/, tmp/ and input are wanted after the command's end */
     bool network;
+    mode_t mask; /* the command's umask */
     unsigned vary;
 
     GArray *mounts; /* struct mount_step; strings in `strings` or literals */
@@ -136,12 +140,15 @@ pid_t sandbox_start(const struct plan *plan, int directory);
 bool sandbox_fail(struct report *report, const char *what, const char *path); /* errno; false */
 void sandbox_report(const struct plan *plan);       /* plan->report is filled */
 bool sandbox_await_report(const struct plan *plan); /* false: whoever was to send it is gone */
+bool sandbox_hand_up(const struct plan *plan, int descriptor); /* to vial; errno */
+int sandbox_take_up(const struct plan *plan); /* vial's side; -1: there is a report instead */
 bool sandbox_fault(const struct plan *plan, GError **error); /* what it says, unless ENDED */
 
 /* --- vial's side ------------------------------------------------------------------------------ */
 
 struct sandbox {
-    struct executor executor; /* first */
+    struct executor executor;        /* first */
+    const struct sandbox_view *view; /* or NULL */
     enum sandbox_level level;
     unsigned vary;
     int base; /* <scratch>/vial-<uid>, verified to be ours */
@@ -154,11 +161,21 @@ struct sandbox {
 bool sandbox_run(struct executor *executor, const struct execution_request *request,
                  struct execution *out, GError **error);
 
+struct launch;
+
+/* sandbox-view.c: the file system of an observed run, from vial's side. */
+struct view *sandbox_view_start(const struct sandbox *sandbox, struct launch *launch,
+                                GError **error);
+/* Everything has ended: lay out what was written in `work`; *deleted is what is gone. */
+bool sandbox_view_finish(const struct sandbox *sandbox, struct view *view, int work,
+                         char ***deleted, GError **error);
+
 /* sandbox-launch.c: the processes of one run, as vial sees them. */
 struct launch {
     struct plan *plan;    /* owned */
     pid_t supervisor;     /* 0: none */
     int directory;        /* the run's own, or -1 */
+    int view_files[3];    /* what a view is made of: root, scratch, processes; or -1 */
     char *temporary_base; /* to be removed with the last run in it, or NULL */
     bool keep;            /* leave the directory */
 };

@@ -68,7 +68,8 @@ static bool make_directory(struct launch *launch, GError **error)
         fchmod(launch->directory, 0711) < 0) /* the command's user has to get through */
         return fault_errno(error, errno, "cannot open the directory %s", plan->path);
     if (!make_part(launch, "work", 0755, error) || !make_part(launch, "home", 0755, error) ||
-        !make_part(launch, "tmp", 01777, error))
+        !make_part(launch, "tmp", 01777, error) ||
+        (plan->view != NULL && !make_part(launch, "delta", 0700, error)))
         return false;
     sandbox_order(launch, ORDER_MADE);
     return true;
@@ -77,7 +78,7 @@ static bool make_directory(struct launch *launch, GError **error)
 bool sandbox_launch(const struct sandbox *sandbox, const struct action *action, bool keep,
                     struct launch *launch, GError **error)
 {
-    *launch = (struct launch){ .directory = -1 };
+    *launch = (struct launch){ .directory = -1, .view_files = { -1, -1, -1 } };
     launch->plan = sandbox_plan_new(sandbox, action, keep, error);
     if (launch->plan == NULL)
         return false;
@@ -113,6 +114,8 @@ void sandbox_land(struct launch *launch)
     if (launch->keep)
         send(plan->lifeline[0], &order, sizeof order, MSG_NOSIGNAL);
     fd_close(&launch->directory);
+    for (size_t i = 0; i < G_N_ELEMENTS(launch->view_files); i++)
+        fd_close(&launch->view_files[i]);
     fd_close(&plan->control[0]);
     fd_close(&plan->lifeline[0]);
     if (launch->supervisor > 0)
@@ -121,5 +124,5 @@ void sandbox_land(struct launch *launch)
         rmdir(launch->temporary_base);
     g_free(launch->temporary_base);
     sandbox_plan_free(plan);
-    *launch = (struct launch){ .directory = -1 };
+    *launch = (struct launch){ .directory = -1, .view_files = { -1, -1, -1 } };
 }

@@ -76,6 +76,34 @@ static bool mount_new(const struct mount_step *step, struct report *report)
             sandbox_fail(report, "mount a new", step->target));
 }
 
+/* What is to be seen inside what is bound over it; the path to it is made if it is our own. */
+static bool bind_around(const struct mount_step *step, int directory, struct report *report)
+{
+    bool host = step->source[0] == '/';
+    int inner = open_tree(AT_FDCWD, step->options, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (inner < 0 && errno != ENOENT)
+        return sandbox_fail(report, "bind", step->options);
+    guint64 attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (host ? MOUNT_ATTR_RDONLY : 0);
+    bool ok = bind_mount(host ? AT_FDCWD : directory, step->source, step->target,
+                         host ? AT_RECURSIVE : 0, attributes, report);
+    if (inner < 0)
+        return ok;
+    char path[PATH_MAX];
+    size_t length = strlen(step->options);
+    for (size_t i = strlen(step->target) + 1; ok && !host && i <= length; i++) {
+        if (step->options[i] != '/' && step->options[i] != '\0')
+            continue;
+        memcpy(path, step->options, i);
+        path[i] = '\0';
+        ok = mkdir(path, 0755) == 0 || errno == EEXIST ||
+             sandbox_fail(report, "make the directory", step->options);
+    }
+    ok = ok && (move_mount(inner, "", AT_FDCWD, step->options, MOVE_MOUNT_F_EMPTY_PATH) == 0 ||
+                sandbox_fail(report, "mount", step->options));
+    close(inner);
+    return ok;
+}
+
 static bool carry_out(const struct mount_step *step, int directory, struct report *report)
 {
     switch (step->kind) {
@@ -88,6 +116,8 @@ static bool carry_out(const struct mount_step *step, int directory, struct repor
         return make_target(step, report) &&
                bind_mount(AT_FDCWD, step->source, step->target, AT_RECURSIVE,
                           MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, report);
+    case MOUNT_AROUND:
+        return bind_around(step, directory, report);
     case MOUNT_HOST_FILE:
         return make_file(step->target, "", report) &&
                bind_mount(AT_FDCWD, step->source, step->target, 0,
@@ -131,6 +161,38 @@ static bool make_root(int directory, struct report *report)
     return true;
 }
 
+/*
+ * The root of an observed run. It answers only once vial has the channel, so nothing may be looked
+ * up in it before.
+ */
+static bool make_view_root(const struct plan *plan, int directory, struct report *report)
+{
+    int channel, mount;
+    const char *what;
+    if (!view_mount(geteuid(), getegid(), &channel, &mount, &what))
+        return sandbox_fail(report, what, "/dev/fuse");
+    if (!sandbox_hand_up(plan, channel))
+        return sandbox_fail(report, "pass on", "/dev/fuse");
+    close(channel);
+    if (move_mount(mount, "", directory, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) <
+            0 ||
+        fchdir(mount) < 0)
+        return sandbox_fail(report, "mount", "/");
+    close(mount);
+    return true;
+}
+
+/* Where vial learns about processes; it also tells that everything stands. */
+static bool hand_up_processes(const struct plan *plan, struct report *report)
+{
+    int processes = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool ok = (processes >= 0 && sandbox_hand_up(plan, processes)) ||
+              sandbox_fail(report, "pass on", "/proc");
+    if (processes >= 0)
+        close(processes);
+    return ok;
+}
+
 /* The old root ends up stacked on the new one, where the working directory finds and drops it. */
 static bool change_root(struct report *report)
 {
@@ -154,12 +216,14 @@ static bool raise_loopback(struct report *report)
 bool sandbox_enter(const struct plan *plan, int directory)
 {
     struct report *report = plan->report;
-    if (!make_root(directory, report))
+    if (!(plan->view != NULL ? make_view_root(plan, directory, report)
+                             : make_root(directory, report)))
         return false;
     for (guint i = 0; i < plan->mounts->len; i++)
         if (!carry_out(&g_array_index(plan->mounts, struct mount_step, i), directory, report))
             return false;
     if (sethostname("vial", strlen("vial")) < 0)
         return sandbox_fail(report, "set the host name", NULL);
-    return change_root(report) && (plan->network || raise_loopback(report));
+    return change_root(report) && (plan->network || raise_loopback(report)) &&
+           (plan->view == NULL || hand_up_processes(plan, report));
 }

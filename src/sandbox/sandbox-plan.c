@@ -150,6 +150,48 @@ static void add_mounts(struct plan *plan, const struct action *action)
     add(plan, MOUNT_SEAL, ".", NULL);
 }
 
+/* A directory of the host or of our own over the view's, but around the workspace. */
+static void add_around(struct plan *plan, enum mount_kind kind, const char *path,
+                       const char *source, const char *inner)
+{
+    struct mount_step step = {
+        .kind = MOUNT_AROUND, .target = path + 1, .source = source, .options = inner + 1
+    };
+    size_t length = strlen(path);
+    if (strncmp(inner, path, length) == 0 && inner[length] == '/')
+        g_array_append_val(plan->mounts, step);
+    else
+        add(plan, kind, path + 1, source);
+}
+
+/*
+ * The system natively, since serving it costs the most and its fingerprint vouches for it; what is
+ * private to the run; and everything else is the view's.
+ */
+static void add_view_mounts(struct plan *plan, const struct action *action)
+{
+    static const char *const system[] = { "/etc",   "/bin",   "/sbin",  "/lib",
+                                          "/lib32", "/lib64", "/libx32" };
+    const char *workspace = plan->view->workspace;
+    if (is_kind("/usr", S_IFDIR))
+        add_around(plan, MOUNT_HOST, "/usr", "/usr",
+                   is_kind("/usr/local", S_IFDIR) ? "/usr/local" : "");
+    for (size_t i = 0; i < G_N_ELEMENTS(system); i++)
+        if (is_kind(system[i], S_IFDIR))
+            add_around(plan, MOUNT_HOST, system[i], system[i], workspace);
+    if (is_kind("/sys", S_IFDIR))
+        add_new(plan, "tmpfs", "sys", MS_NOSUID | MS_NODEV | MS_RDONLY, "mode=0755");
+    if (is_kind("/run", S_IFDIR) && !g_str_has_prefix(workspace, "/run/")) {
+        add_new(plan, "tmpfs", "run", MS_NOSUID | MS_NODEV, "mode=0755");
+        add_packages(plan, action);
+        if (plan->network)
+            add_resolver(plan);
+    }
+    add_around(plan, MOUNT_OWN, "/tmp", "tmp", workspace);
+    add_new(plan, "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+    add_devices(plan);
+}
+
 /* --- the command ------------------------------------------------------------------------------ */
 
 /* What execvp() would try, in its order; an empty element of PATH is the working directory. */
@@ -195,7 +237,8 @@ static char **make_environment(const struct plan *plan, const struct action *act
 
 static void plan_command(struct plan *plan, const struct action *action)
 {
-    g_autofree char *root = plan->level == SANDBOX_NAMESPACES
+    g_autofree char *root = plan->view != NULL ? g_strdup(plan->view->workspace)
+                            : plan->level == SANDBOX_NAMESPACES
                                 ? g_strdup(SANDBOX_ROOT)
                                 : g_strconcat(plan->path, "/work", NULL);
     plan->directory = *action->directory == '\0' ? g_steal_pointer(&root)
@@ -256,6 +299,38 @@ static void make_name(struct plan *plan, const struct sandbox *sandbox, bool kee
     plan->path = g_strconcat(sandbox->base_path, "/", plan->name, NULL);
 }
 
+/* Asked of the kernel, since umask() would change it for the threads meanwhile. */
+static mode_t own_mask(void)
+{
+    g_autofree char *status = NULL;
+    const char *line = g_file_get_contents("/proc/self/status", &status, NULL, NULL)
+                           ? strstr(status, "\nUmask:")
+                           : NULL;
+    return line == NULL ? 022 : (mode_t)strtoul(line + strlen("\nUmask:"), NULL, 8);
+}
+
+/* A sealed command has one id; an observed one the caller's, and root's has all that there are. */
+static char *make_map(const struct plan *plan, unsigned id, const char *ours)
+{
+    if (plan->view == NULL)
+        return g_strdup_printf("%d %u 1\n", SANDBOX_ID, plan->separate ? SANDBOX_HOST_ID : id);
+    g_autofree char *text = NULL;
+    if (geteuid() != 0 || !g_file_get_contents(ours, &text, NULL, NULL))
+        return g_strdup_printf("%u %u 1\n", id, id);
+    g_autoptr(GString) map = g_string_new(NULL);
+    for (char *at = text; *at != '\0'; at += strspn(at, " \n")) {
+        guint64 first = g_ascii_strtoull(at, &at, 10);
+        g_ascii_strtoull(at, &at, 10);
+        guint64 count = g_ascii_strtoull(at, &at, 10);
+        if (count == 0)
+            break;
+        g_string_append_printf(
+            map, "%" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT "\n", first,
+            first, count);
+    }
+    return g_string_free(g_steal_pointer(&map), FALSE);
+}
+
 struct plan *sandbox_plan_new(const struct sandbox *sandbox, const struct action *action, bool keep,
                               GError **error)
 {
@@ -263,6 +338,8 @@ struct plan *sandbox_plan_new(const struct sandbox *sandbox, const struct action
     plan->level = sandbox->level;
     plan->base = sandbox->base;
     plan->separate = sandbox->separate;
+    plan->view = sandbox->view;
+    plan->mask = plan->view != NULL ? own_mask() : 022;
     plan->keep = keep;
     plan->network = action->network;
     plan->vary = sandbox->vary;
@@ -278,11 +355,11 @@ struct plan *sandbox_plan_new(const struct sandbox *sandbox, const struct action
         return NULL;
     }
     make_name(plan, sandbox, keep);
-    plan->user_map = g_strdup_printf("%d %u 1\n", SANDBOX_ID,
-                                     plan->separate ? SANDBOX_HOST_ID : (unsigned)geteuid());
-    plan->group_map = g_strdup_printf("%d %u 1\n", SANDBOX_ID,
-                                      plan->separate ? SANDBOX_HOST_ID : (unsigned)getegid());
-    if (plan->level == SANDBOX_NAMESPACES)
+    plan->user_map = make_map(plan, geteuid(), "/proc/self/uid_map");
+    plan->group_map = make_map(plan, getegid(), "/proc/self/gid_map");
+    if (plan->view != NULL)
+        add_view_mounts(plan, action);
+    else if (plan->level == SANDBOX_NAMESPACES)
         add_mounts(plan, action);
     plan_command(plan, action);
     if (!make_socket(plan->lifeline, error) || !make_socket(plan->control, error) ||

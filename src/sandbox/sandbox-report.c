@@ -34,6 +34,50 @@ bool sandbox_await_report(const struct plan *plan)
     return size == 1;
 }
 
+union passed { /* one descriptor, aligned as the kernel wants it */
+    char bytes[CMSG_SPACE(sizeof(int))];
+    struct cmsghdr header;
+};
+
+bool sandbox_hand_up(const struct plan *plan, int descriptor)
+{
+    char byte = 0;
+    struct iovec part = { &byte, 1 };
+    union passed passed = { .header = { .cmsg_len = CMSG_LEN(sizeof descriptor),
+                                        .cmsg_level = SOL_SOCKET,
+                                        .cmsg_type = SCM_RIGHTS } };
+    struct msghdr message = { .msg_iov = &part,
+                              .msg_iovlen = 1,
+                              .msg_control = passed.bytes,
+                              .msg_controllen = sizeof passed.bytes };
+    memcpy(CMSG_DATA(&passed.header), &descriptor, sizeof descriptor);
+    ssize_t size;
+    do
+        size = sendmsg(plan->control[1], &message, MSG_NOSIGNAL);
+    while (size < 0 && errno == EINTR);
+    return size == 1;
+}
+
+int sandbox_take_up(const struct plan *plan)
+{
+    char byte;
+    int descriptor = -1;
+    struct iovec part = { &byte, 1 };
+    union passed passed;
+    struct msghdr message = { .msg_iov = &part,
+                              .msg_iovlen = 1,
+                              .msg_control = passed.bytes,
+                              .msg_controllen = sizeof passed.bytes };
+    ssize_t size;
+    do
+        size = recvmsg(plan->control[0], &message, MSG_CMSG_CLOEXEC);
+    while (size < 0 && errno == EINTR);
+    const struct cmsghdr *header = size == 1 ? CMSG_FIRSTHDR(&message) : NULL;
+    if (header != NULL && header->cmsg_type == SCM_RIGHTS)
+        memcpy(&descriptor, CMSG_DATA(header), sizeof descriptor);
+    return descriptor;
+}
+
 static bool not_runnable(const struct report *report, GError **error)
 {
     g_autofree char *path = path_quote(report->path);

@@ -39,7 +39,8 @@ static bool fill(const struct sandbox *sandbox, struct launch *launch, struct fi
                  GError **error)
 {
     const struct execution_request *request = files->request;
-    if (!provide_input(launch, request, error) || !sandbox_provide(files, error))
+    if (!provide_input(launch, request, error) ||
+        (sandbox->view == NULL && !sandbox_provide(files, error)))
         return false;
     if (sandbox->vary == 0)
         return true;
@@ -48,6 +49,22 @@ static bool fill(const struct sandbox *sandbox, struct launch *launch, struct fi
         return false;
     sandbox_await_second();
     return true;
+}
+
+/* Inputs are not laid out but served; what was written is laid out instead. */
+static bool observe(const struct sandbox *sandbox, struct launch *launch, struct files *files,
+                    struct execution *out, GError **error)
+{
+    const struct execution_request *request = files->request;
+    files->provided = tree_empty();
+    files->known = stat_cache_new(NULL);
+    g_autoptr(view) view = sandbox_view_start(sandbox, launch, error);
+    bool ok = view != NULL && fill(sandbox, launch, files, error) && !cancelled(request, error) &&
+              sandbox_watch(launch, request, out->result, error) &&
+              sandbox_view_finish(sandbox, view, files->work, &out->result->deleted, error);
+    if (!ok)
+        sandbox_land(launch); /* nobody is left to ask the view, which can then go */
+    return ok;
 }
 
 static void release(void *private)
@@ -89,8 +106,10 @@ bool sandbox_run(struct executor *executor, const struct execution_request *requ
     };
     out->result = result_new();
     bool ok = (files.work >= 0 || fault_errno(error, errno, "cannot open %s", name)) &&
-              fill(sandbox, &launch, &files, error) && !cancelled(request, error) &&
-              sandbox_watch(&launch, request, out->result, error) &&
+              (sandbox->view != NULL
+                   ? observe(sandbox, &launch, &files, out, error)
+                   : (fill(sandbox, &launch, &files, error) && !cancelled(request, error) &&
+                      sandbox_watch(&launch, request, out->result, error))) &&
               sandbox_collect(&files, out, error) && hand_over(&launch, &files, out, error);
     sandbox_files_clear(&files);
     fd_close(&files.work);

@@ -133,7 +133,9 @@ struct executor *sandbox_new(const struct sandbox_options *options, GError **err
     sandbox->level = options->level;
     sandbox->vary = options->vary;
     sandbox->base = -1;
-    sandbox->separate = options->level == SANDBOX_NAMESPACES && can_separate();
+    sandbox->view = options->view;
+    sandbox->separate =
+        options->view == NULL && options->level == SANDBOX_NAMESPACES && can_separate();
     if (make_base(sandbox, scratch, error))
         return &sandbox->executor;
     sandbox_free(&sandbox->executor);

@@ -22,6 +22,7 @@
 #define SANDBOX_SANDBOX_H
 
 #include "action/executor.h"
+#include "view/view.h"
 
 #define SANDBOX_ROOT "/workspace"
 #define SANDBOX_HOME "/home/vial"
@@ -46,10 +47,22 @@ enum sandbox_level {
 enum sandbox_level sandbox_probe(char **reason);
 const char *sandbox_level_name(enum sandbox_level level);
 
+/*
+ * An observed run: the command sees the host through a view (view/view.h) instead of a sealed root
+ * with inputs laid out as files. It keeps the caller's ids; /usr, /etc and the like are bound
+ * natively; /tmp and /run are its own and empty. Needs SANDBOX_NAMESPACES and /dev/fuse.
+ */
+struct sandbox_view {
+    const char *workspace;     /* absolute; what is written there is output */
+    struct recorder *recorder; /* or NULL */
+    bool plain;                /* view_options.plain */
+};
+
 struct sandbox_options {
     enum sandbox_level level;
-    const char *scratch; /* directories are made below this; NULL: $TMPDIR or /tmp */
-    unsigned vary;       /* 0: nothing; n: the n-th variation of --check (doc/check.md) */
+    const struct sandbox_view *view; /* NULL: sealed. Must live as long as the executor */
+    const char *scratch;             /* directories are made below this; NULL: $TMPDIR or /tmp */
+    unsigned vary; /* 0: nothing; n: the n-th variation of --check (doc/check.md) */
 };
 struct executor *sandbox_new(const struct sandbox_options *options, GError **error);
 

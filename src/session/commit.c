@@ -223,15 +223,16 @@ static mode_t usual_mode(const struct tree_entry *entry)
 }
 
 /* Did the command choose a mode? Its umask is 022. */
-static bool has_chosen_mode(const struct tree_entry *entry, const struct output_extra *extra)
+static bool has_chosen_mode(const struct work *work, const struct tree_entry *entry,
+                            const struct output_extra *extra)
 {
-    return extra != NULL && extra->mode != (usual_mode(entry) & ~022u);
+    return extra != NULL && (work->commit->exact || extra->mode != (usual_mode(entry) & ~022u));
 }
 
 static mode_t mode_of(const struct work *work, const struct tree_entry *entry,
                       const struct output_extra *extra)
 {
-    return has_chosen_mode(entry, extra) ? extra->mode : usual_mode(entry) & ~work->mask;
+    return has_chosen_mode(work, entry, extra) ? extra->mode : usual_mode(entry) & ~work->mask;
 }
 
 /* The first output of a group of links, if it has come to lie where it belongs. */
@@ -270,7 +271,7 @@ static bool write_directory(struct work *work, const struct place *place,
     const struct output_extra *extra = g_hash_table_lookup(work->extras, place->path);
     if (mkdirat(place->directory, place->name, mode_of(work, entry, extra) | 0700) < 0)
         return failed(error, "cannot make the directory", place->path);
-    if (has_chosen_mode(entry, extra) || (extra != NULL && extra->xattrs != NULL))
+    if (has_chosen_mode(work, entry, extra) || (extra != NULL && extra->xattrs != NULL))
         g_ptr_array_add(work->sealed, g_strdup(place->path));
     return true;
 }
@@ -323,7 +324,7 @@ static bool keep_entry(struct work *work, const char *path, const struct tree_en
     const struct output_extra *extra = g_hash_table_lookup(work->extras, path);
     struct present present;
     work->commit->unchanged += entry->kind != TREE_DIRECTORY;
-    if (entry->kind == TREE_SYMLINK || !has_chosen_mode(entry, extra))
+    if (entry->kind == TREE_SYMLINK || !has_chosen_mode(work, entry, extra))
         return true;
     if (entry->kind == TREE_DIRECTORY) {
         g_ptr_array_add(work->sealed, g_strdup(path));

@@ -79,6 +79,15 @@ static void warn(struct run *run, const char *format, ...)
 
 /* --- what is to run --------------------------------------------------------------------------- */
 
+/* What a view shows is not captured beforehand. */
+static struct glob *nothing(void)
+{
+    struct glob *glob = glob_new();
+    bool ok = glob_add(glob, "", "**", NULL) && glob_add(glob, "", "!**", NULL);
+    g_assert(ok);
+    return glob;
+}
+
 static bool make_action(struct run *run, GError **error)
 {
     const struct run_request *request = run->request;
@@ -91,7 +100,8 @@ static bool make_action(struct run *run, GError **error)
     action->stdin_blob = run->input->digest;
     action->timeout = request->timeout;
     action->network = request->network;
-    action->environment = environment_make(request->variables, error);
+    action->environment = request->view ? environment_inherit(request->variables, error)
+                                        : environment_make(request->variables, error);
     if (action->environment == NULL)
         return false;
     if (request->outputs != NULL) {
@@ -103,7 +113,10 @@ static bool make_action(struct run *run, GError **error)
             !selection_exclude(run->session, request->outputs, run->output_glob, error))
             return false;
     }
-    run->input_glob = selection_inputs(run->session, request->inputs, error);
+    if (request->view)
+        run->input_glob = nothing();
+    else
+        run->input_glob = selection_inputs(run->session, request->inputs, error);
     return run->input_glob != NULL;
 }
 
@@ -175,11 +188,14 @@ static bool observe(struct run *run, GError **error)
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     run->began = fd_nanoseconds(now);
-    if (!capture_inputs(run, NULL, &run->present, error) || !capture_stale_outputs(run, error) ||
-        !selection_check(run->session, run->request->inputs, run->present, error))
+    if (run->request->view)
+        run->present = tree_empty();
+    else if (!capture_inputs(run, NULL, &run->present, error) ||
+             !capture_stale_outputs(run, error) ||
+             !selection_check(run->session, run->request->inputs, run->present, error))
         return false;
-    char **platform = platform_fingerprint(run->session->stats, run->action,
-                                           sandbox_level_name(run->level), error);
+    const char *isolation = run->request->view ? "view" : sandbox_level_name(run->level);
+    char **platform = platform_fingerprint(run->session->stats, run->action, isolation, error);
     if (platform == NULL)
         return false;
     g_strfreev(run->action->platform);
@@ -193,6 +209,11 @@ static void make_key(struct run *run)
     if (run->own == NULL) {
         action_weak_digest(run->action, &run->weak);
         run->own = own_load(run->store, &run->weak);
+    }
+    if (run->request->view) { /* what it will see is not known yet */
+        action_digest(run->action, &run->key);
+        run->out->key = run->key;
+        return;
     }
     tree_unref(run->action->inputs);
     run->action->inputs = own_roll_back(run->own, run->store, run->input_glob, run->present);
@@ -208,7 +229,9 @@ static bool look_up(struct run *run)
     bool hit = false;
     g_clear_pointer(&run->reason, g_free);
     cached_clear(&run->cached);
-    if (run->request->no_cache)
+    if (run->request->view)
+        run->reason = g_strdup("what a view will be asked for is not known beforehand");
+    else if (run->request->no_cache)
         run->reason = g_strdup("--no-cache");
     else if (run->request->refresh)
         run->reason = g_strdup("--refresh");
@@ -255,7 +278,8 @@ static bool commit(struct run *run, const struct tree *outputs, const struct res
         .outputs = outputs,
         .result = result,
         .source = source,
-        .git_named = selection_names(run->request->inputs, ".git") ||
+        .exact = run->request->view,
+        .git_named = run->request->view || selection_names(run->request->inputs, ".git") ||
                      selection_names(run->request->outputs, ".git"),
         .began = run->began,
         .newest = run->newest,
@@ -414,7 +438,15 @@ static void hint_at_program(const struct run *run, GError **error)
 
 static bool execute(struct run *run, struct store_batch *batch, GError **error)
 {
-    struct sandbox_options options = { .level = run->level, .vary = run->request->vary };
+    const struct sandbox_view view = {
+        .workspace = run->session->root,
+        .plain = run->request->view_plain,
+    };
+    struct sandbox_options options = {
+        .level = run->level,
+        .vary = run->request->vary,
+        .view = run->request->view ? &view : NULL,
+    };
     struct executor *executor = sandbox_new(&options, error);
     if (executor == NULL)
         return false;
@@ -462,6 +494,11 @@ static bool store_result(struct run *run, struct store_batch *batch)
     run->refusal = refusal(run);
     if (run->request->no_cache || run->spare != NULL)
         return false;
+    if (run->request->view) {
+        stat_cache_flush(run->session->stats, batch);
+        store_batch_commit(batch, NULL);
+        return false;
+    }
     if (own_learn(run->own, run->action->inputs, run->execution.outputs, result->deleted))
         own_record(run->own, batch, &run->weak);
     if (run->refusal == NULL)
@@ -516,7 +553,7 @@ static bool claim(struct run *run, bool *waited, GError **error)
 {
     char text[DIGEST_TEXT_SIZE];
     *waited = false;
-    if (run->request->no_cache || run->claim != NULL)
+    if (run->request->no_cache || run->request->view || run->claim != NULL)
         return true;
     run->claim = store_claim(run->store, &run->key, run->request->interrupt, waited, error);
     if (*waited)
@@ -531,8 +568,8 @@ static bool claim(struct run *run, bool *waited, GError **error)
  */
 static bool lower_level(struct run *run, const GError *cause)
 {
-    if (run->level != SANDBOX_NAMESPACES || !g_error_matches(cause, FAULT, FAULT_SANDBOX) ||
-        sandbox_probe(NULL) == SANDBOX_NAMESPACES)
+    if (run->request->view || run->level != SANDBOX_NAMESPACES ||
+        !g_error_matches(cause, FAULT, FAULT_SANDBOX) || sandbox_probe(NULL) == SANDBOX_NAMESPACES)
         return false;
     run->level = SANDBOX_DIRECTORY;
     for (char **property = run->action->platform; *property != NULL; property++)
@@ -588,7 +625,7 @@ static bool attempt(struct run *run, bool *provided, GError **error)
     g_autoptr(GError) local = NULL;
     if (hit && learn_and_deliver(run, &local))
         return true;
-    if (local == NULL && !*provided)
+    if (local == NULL && !*provided && !run->request->view)
         *provided = provide_inputs(run, &changed, &local);
     if (local == NULL && !changed && run_command(run, &local))
         return true;

@@ -47,6 +47,8 @@ char **selection_outputs(const struct session *session, char *const *outputs, GE
 
 /* The defaults (doc/environment.md) plus -e; sorted. Caller frees. */
 char **environment_make(char *const *variables, GError **error);
+/* The caller's, less what belongs to the session rather than the work, plus -e; sorted. */
+char **environment_inherit(char *const *variables, GError **error);
 
 /* --- standard-input.c ------------------------------------------------------------------------- */
 
@@ -81,6 +83,7 @@ struct commit {
     const struct glob *stale_glob;
     const struct tree *outputs;
     const struct result *result;
+    bool exact;     /* modes are as the command chose them, under the caller's own umask */
     bool git_named; /* -i or -o names one: rule 5 of commit.c does not hold */
     int source;     /* where outputs lie as files, or -1: in the store */
     gint64 began;   /* when capture began, ns since the epoch */

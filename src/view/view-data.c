@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The data of regular files: below, or in a file of scratch/ that is named by a number.
+ *
+ * Data moves to scratch/ when it is first written. Handles that are open then are led there, but
+ * for those that the kernel passes through to the file below.
+ */
+#include "view/view-internal.h"
+
+#include "base/fd.h"
+
+#include <string.h>
+#include <unistd.h>
+
+struct scratch_name {
+    char text[24];
+};
+
+static struct scratch_name scratch_name(const struct node *node)
+{
+    struct scratch_name name;
+    g_snprintf(name.text, sizeof name.text, "%" G_GINT64_MODIFIER "x", node->scratch);
+    return name;
+}
+
+/* Times before 1970, too. */
+static struct timespec timespec_of(gint64 time)
+{
+    gint64 whole = time / 1000000000 - (time % 1000000000 < 0);
+    return (struct timespec){ .tv_sec = whole, .tv_nsec = time - whole * 1000000000 };
+}
+
+int data_open(struct view *view, const struct node *node, int flags)
+{
+    if (node->data == DATA_SCRATCH) {
+        struct scratch_name name = scratch_name(node);
+        int file = openat(view->scratch, name.text, flags | O_CLOEXEC);
+        return file < 0 ? -errno : file;
+    }
+    g_autoptr(GString) path = g_string_new(NULL);
+    node_below(node, path);
+    return below_open(view, path->str, flags);
+}
+
+/* Whoever may write to the file in the view, we must be able to: its mode is in the node alone. */
+static int make_scratch(struct view *view, struct node *node)
+{
+    node->scratch = ++view->last_scratch;
+    struct scratch_name name = scratch_name(node);
+    int file =
+        openat(view->scratch, name.text, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
+    if (file >= 0)
+        return file;
+    int number = errno;
+    node->scratch = 0;
+    return -number;
+}
+
+int data_create(struct view *view, struct node *node)
+{
+    int file = make_scratch(view, node);
+    if (file < 0)
+        return file;
+    close(file);
+    node->data = DATA_SCRATCH;
+    return 0;
+}
+
+void data_drop(struct view *view, struct node *node)
+{
+    guint32 backing = (guint32)node->backing;
+    if (backing != 0)
+        ioctl(view->channel, FUSE_DEV_IOC_BACKING_CLOSE, &backing);
+    node->backing = 0;
+    if (node->scratch == 0)
+        return;
+    struct scratch_name name = scratch_name(node);
+    unlinkat(view->scratch, name.text, 0);
+    node->scratch = 0;
+}
+
+static int copy_data(int from, int to, guint64 size)
+{
+    g_autoptr(GError) error = NULL;
+    struct stat status;
+    if (fstat(from, &status) < 0)
+        return -errno;
+    if (fd_copy(from, to, (off_t)MIN(size, (guint64)status.st_size), "data", &error))
+        return 0;
+    return errno != 0 ? -errno : -EIO;
+}
+
+/* The descriptor that is replaced stays open: somebody may be reading from it just now. */
+static void lead_handles(struct view *view, struct node *node)
+{
+    for (struct handle *handle = node->handles; handle != NULL; handle = handle->next) {
+        if (handle->descriptor < 0)
+            continue;
+        handle->before = handle->descriptor;
+        handle->descriptor = data_open(view, node, O_RDWR);
+    }
+}
+
+int data_take(struct view *view, struct node *node, guint64 keep)
+{
+    if (node->data == DATA_SCRATCH)
+        return 0;
+    autofd int from = keep > 0 ? data_open(view, node, O_RDONLY) : -1;
+    if (keep > 0 && from < 0)
+        return from;
+    autofd int to = make_scratch(view, node);
+    if (to < 0)
+        return to;
+    int rc = keep > 0 ? copy_data(from, to, keep) : 0;
+    if (rc < 0) {
+        data_drop(view, node);
+        return rc;
+    }
+    const struct timespec times[2] = { timespec_of(node->atime), timespec_of(node->mtime) };
+    futimens(to, times);
+    if (node->backing != 0 && node->passed > 0 && view->recorder != NULL)
+        recorder_uncacheable(view->recorder, "a file was written while another process read it, "
+                                             "which went on reading what was there before");
+    guint32 backing = (guint32)node->backing;
+    if (backing != 0)
+        ioctl(view->channel, FUSE_DEV_IOC_BACKING_CLOSE, &backing);
+    node->backing = 0;
+    node->data = DATA_SCRATCH;
+    lead_handles(view, node);
+    return 0;
+}
+
+int data_resize(struct view *view, struct node *node, guint64 size)
+{
+    int rc = data_take(view, node, size);
+    if (rc < 0)
+        return rc;
+    autofd int file = data_open(view, node, O_WRONLY);
+    if (file < 0)
+        return file;
+    return ftruncate(file, (off_t)size) == 0 ? 0 : -errno;
+}
+
+int data_set_times(struct view *view, const struct node *node)
+{
+    struct scratch_name name = scratch_name(node);
+    const struct timespec times[2] = { timespec_of(node->atime), timespec_of(node->mtime) };
+    return utimensat(view->scratch, name.text, times, 0) == 0 ? 0 : -errno;
+}

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Shared by the files of view/ alone.
+ *
+ *  1. Nodes are what the kernel calls inodes. One that was ever reached by a name stays until the
+ *     view is freed, so that its number, its times and what was seen of it stay the same; one
+ *     without any name goes with the last handle and the kernel's last reference.
+ *  2. A directory's `children` hold what is known of its names: present, absent, or unseen (it was
+ *     listed below and nobody has asked for it yet). A name that is in none of these states is
+ *     asked for below.
+ *  3. `below` is where a node's content and attributes come from as long as nothing has changed
+ *     them; a renamed node takes its place below with it in `origin`.
+ *  4. Everything is guarded by view->lock, but for the data of open files, which is read and
+ *     written without it: a handle's descriptor stays open until the handle is released.
+ *  5. All open handles of a node reach its data in one way: through the kernel's cache, or passed
+ *     through to one file. The kernel refuses to mix the two (fs/fuse/iomode.c).
+ */
+#ifndef VIEW_VIEW_INTERNAL_H
+#define VIEW_VIEW_INTERNAL_H
+
+#include "view/view-protocol.h"
+#include "view/view.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+/* The kernel keeps names and attributes for good: nobody but us changes them. */
+#define VIEW_FOREVER ((guint64)365 * 86400)
+
+/* In the flags of OPEN: it is for execve() (include/linux/fs.h, FMODE_EXEC). */
+#define VIEW_FMODE_EXEC 0x20u
+
+enum {
+    VIEW_MAX_WRITE = 1 << 20,
+    VIEW_BUFFER = VIEW_MAX_WRITE + (64 << 10),
+    VIEW_BLOCK = 4096,
+};
+
+struct entry { /* one name in one directory */
+    struct node *directory;
+    struct node *node;  /* if present */
+    struct entry *next; /* of the names of `node` */
+    enum entry_state {
+        ENTRY_ABSENT,
+        ENTRY_UNSEEN, /* lies below and is a `kind` */
+        ENTRY_PRESENT,
+    } state;
+    bool below;   /* a thing of this name lies below, whether it still shows or not */
+    bool changed; /* the name was made, removed or given to another node here */
+    bool noted;   /* it is on record that this name is absent */
+    guint32 kind; /* S_IFMT bits of what lies below */
+    char name[];
+};
+
+enum data_source {
+    DATA_NONE, /* not a regular file */
+    DATA_BELOW,
+    DATA_SCRATCH,
+};
+
+struct node {
+    guint64 id;      /* the kernel's number for it */
+    guint64 ino;     /* st_ino */
+    guint64 lookups; /* references the kernel holds */
+    guint32 mode, uid, gid, rdev, nlink;
+    gint64 atime, mtime, ctime; /* ns since the epoch; DATA_SCRATCH: times of that file count */
+    guint64 size, blocks;       /* DATA_BELOW */
+    struct trace_stamp stamp;   /* below, at first sight */
+    guint32 mode_below;
+    struct entry *names;
+    char *origin; /* where it lies below, relative to root; NULL: under its name in its parent's */
+    bool below;   /* it has a place below */
+    bool changed; /* attributes are no longer those below */
+    bool timed;   /* its time is of this action's making */
+    bool linked_elsewhere; /* it had, or has, another name than it has below */
+    bool written_past;     /* data may have changed without the kernel's cache knowing */
+    bool listed;           /* directory: every name below is among the children */
+    enum data_source data;
+    guint64 scratch;      /* name of its file in scratch/; 0: none */
+    GHashTable *children; /* directory: name -> struct entry */
+    char *target;         /* link */
+    GHashTable *xattrs;   /* char * -> GBytes; NULL: as they are below */
+    struct handle *handles;
+    unsigned cached, passed; /* open handles of each kind */
+    int backing;             /* the kernel's number for the file passed through to, or 0 */
+    guint32 noted;           /* enum trace_aspect bits that are on record */
+};
+
+struct handle { /* what is open */
+    struct node *node;
+    struct handle *next, **link; /* of the node's */
+    guint64 id;
+    int descriptor; /* of the data, or -1; replaced when the data moves to scratch/ */
+    int before;     /* the one that was replaced; -1: none */
+    guint32 flags;  /* of open(2) */
+    enum handle_kind {
+        HANDLE_CACHED,
+        HANDLE_PASSED,
+        HANDLE_DIRECT,
+        HANDLE_DIRECTORY,
+    } kind;
+    GPtrArray *listing; /* of a directory: struct listed */
+};
+
+/* Numbers that the kernel may hand back, and what they stand for; 0 stands for nothing. */
+struct slots {
+    GPtrArray *items;
+    GArray *free; /* guint64 */
+};
+
+struct view {
+    GMutex lock;
+    int root, scratch, processes;
+    uid_t owner;
+    gid_t group;
+    struct recorder *recorder;
+    bool privileged; /* we may look at anything below */
+
+    struct slots nodes, handles;
+    struct node *top;
+    GHashTable *inodes; /* set of guint64: numbers in use */
+    GHashTable *links;  /* struct node with several names below, by device and inode */
+    guint64 last_scratch;
+    struct observer *observer;
+
+    int channel;
+    int wake; /* eventfd: the threads are to end */
+    GPtrArray *threads;
+    unsigned thread_count;
+    bool plain, passes;
+};
+
+/* --- view-node.c ------------------------------------------------------------------------------ */
+
+struct node *node_get(struct view *view, guint64 id); /* NULL: no such number */
+struct node *node_root(struct view *view);
+struct node *node_new(struct view *view, guint32 mode); /* nlink and ino are the caller's to set */
+void node_give_number(struct view *view, struct node *node, const struct node *directory,
+                      const char *name); /* of its first name */
+GHashTable *links_new(void);
+void node_free(struct view *view, struct node *node);
+void node_forget(struct view *view, struct node *node, guint64 count);
+void node_settle(struct view *view, struct node *node); /* free it if nothing refers to it */
+
+int below_open(const struct view *view, const char *path, int flags); /* -errno */
+/* Path below, relative to root, of a node that lies there; appended to `out`. */
+void node_below(const struct node *node, GString *out);
+/* Absolute path in the view; false if it has no name any more. */
+bool node_path(const struct node *node, GString *out);
+/* The same of a name in a directory. */
+bool entry_path(const struct node *directory, const char *name, GString *out);
+
+/* The entry for `name`, made absent if there is none. */
+struct entry *entry_get(struct node *directory, const char *name);
+void entry_attach(struct entry *entry, struct node *node);
+struct node *entry_detach(struct view *view, struct entry *entry); /* may free the node */
+
+/* What `name` in `directory` is, looked for below if need be. Returns 0, or a negative errno. */
+int entry_find(struct view *view, struct node *directory, const char *name, struct entry **out);
+/* Make all names below known. */
+int directory_list(struct view *view, struct node *directory);
+GPtrArray *directory_listing(struct view *view, struct node *directory); /* struct listed */
+bool directory_is_empty(const struct node *directory);                   /* once it is listed */
+
+/* Make node->xattrs what lies below, the user's own alone. */
+void node_read_xattrs(struct view *view, struct node *node);
+void node_drop_privileges(struct node *node); /* set-user-ID, and set-group-ID if executable */
+void node_attributes(struct view *view, struct node *node, struct fuse_attr *out);
+int node_read_target(struct view *view, struct node *node);
+gint64 view_now(void);
+
+/* --- view-data.c ------------------------------------------------------------------------------ */
+
+int data_open(struct view *view, const struct node *node, int flags); /* -errno */
+int data_create(struct view *view, struct node *node);                /* an empty file; -errno */
+/* The data is ours to change from here on; `keep` bytes of it are wanted. */
+int data_take(struct view *view, struct node *node, guint64 keep);
+int data_resize(struct view *view, struct node *node, guint64 size);
+int data_set_times(struct view *view, const struct node *node); /* atime and mtime */
+void data_drop(struct view *view, struct node *node);
+
+struct handle *handle_get(struct view *view, guint64 id);
+struct handle *handle_new(struct view *view, struct node *node, guint32 flags);
+void handle_release(struct view *view, struct handle *handle);
+
+/* --- view-channel.c --------------------------------------------------------------------------- */
+
+struct request {
+    struct view *view;
+    const struct fuse_in_header *header;
+    const void *argument;     /* what the opcode's table entry says, checked */
+    const char *name, *other; /* names after the argument, checked; or NULL */
+    const guint8 *data;       /* what follows them */
+    size_t data_size;
+    struct node *node; /* of header->nodeid */
+    void *out;         /* VIEW_BUFFER bytes for the answer */
+    size_t out_size;
+};
+
+/* Negative errno, 0 (request->out holds the answer), or: */
+#define VIEW_NO_REPLY 1
+int view_dispatch(struct request *request, const void *message, size_t size);
+
+/* --- opcodes, by file; each answers one --------------------------------------------------------
+ */
+
+/* view-look.c */
+int view_lookup(struct request *request);
+int view_forget(struct request *request);
+int view_batch_forget(struct request *request);
+int view_getattr(struct request *request);
+int view_readlink(struct request *request);
+int view_access(struct request *request);
+int view_statfs(struct request *request);
+int view_opendir(struct request *request);
+int view_readdir(struct request *request);
+int view_getxattr(struct request *request);
+int view_listxattr(struct request *request);
+
+/* view-file.c */
+int view_open(struct request *request);
+int view_create(struct request *request);
+int view_tmpfile(struct request *request);
+int view_read(struct request *request);
+int view_write(struct request *request);
+int view_release(struct request *request);
+int view_fsync(struct request *request);
+int view_fallocate(struct request *request);
+int view_lseek(struct request *request);
+
+/* view-change.c */
+int view_setattr(struct request *request);
+int view_mknod(struct request *request);
+int view_mkdir(struct request *request);
+int view_symlink(struct request *request);
+int view_link(struct request *request);
+int view_unlink(struct request *request);
+int view_rmdir(struct request *request);
+int view_rename(struct request *request);
+int view_rename2(struct request *request);
+int view_setxattr(struct request *request);
+int view_removexattr(struct request *request);
+
+/* Give a name to a node that is new to the directory. */
+void entry_place(struct view *view, struct entry *entry, struct node *node);
+void node_dress(const struct request *request, const struct node *directory, struct node *node);
+
+/* view-init.c */
+int view_init(struct request *request);
+int view_destroy(struct request *request);
+
+/* Fill the answer that names `node`, and count the reference that the kernel now holds. */
+void view_answer_entry(struct request *request, struct node *node, struct fuse_entry_out *out);
+
+/* --- view-permission.c ------------------------------------------------------------------------ */
+
+/* May the caller do `mask` (R_OK | W_OK | X_OK) to `node`? 0 or -EACCES, -EROFS. */
+int permission(struct request *request, const struct node *node, int mask);
+/* May it add to and remove from `directory`? */
+int permission_to_change(struct request *request, const struct node *directory);
+bool permission_owns(const struct request *request, const struct node *node);
+
+/* --- view-observe.c --------------------------------------------------------------------------- */
+
+struct observer;
+struct observer *observer_new(void);
+void observer_free(struct observer *observer);
+/* The caller of `request` learned `aspects` (enum trace_aspect) of the node. */
+void observe(struct request *request, struct node *node, guint32 aspects);
+void observe_absent(struct request *request, struct entry *entry);
+void observe_listing(struct request *request, struct node *directory); /* it is listed */
+/* It wrote: `what` is a set of enum trace_write. */
+void observe_write(struct request *request, const struct node *node, guint32 what);
+void observe_name_change(struct request *request, const struct node *directory, const char *name,
+                         guint32 what);
+/* The content of a file below has become that of an output. */
+void observe_kept(struct view *view, struct node *node);
+
+struct listed { /* one line of a listing */
+    guint64 ino;
+    guint32 kind; /* S_IFMT bits */
+    bool own;     /* this action made it */
+    char name[];
+};
+
+#endif

@@ -1,0 +1,523 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Nodes and their names: what is known of the tree, and where each piece of it lies below. */
+#include "view/view-internal.h"
+
+#include "base/fd.h"
+
+#include <dirent.h>
+#include <limits.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+gint64 view_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME_COARSE, &now); /* the clock of the times of files in scratch/ */
+    return fd_nanoseconds(now);
+}
+
+/* --- numbers ---------------------------------------------------------------------------------- */
+
+static guint64 slots_add(struct slots *slots, void *item)
+{
+    if (slots->free->len > 0) {
+        guint64 id = g_array_index(slots->free, guint64, slots->free->len - 1);
+        g_array_set_size(slots->free, slots->free->len - 1);
+        slots->items->pdata[id - 1] = item;
+        return id;
+    }
+    g_ptr_array_add(slots->items, item);
+    return slots->items->len;
+}
+
+static void *slots_get(const struct slots *slots, guint64 id)
+{
+    return id == 0 || id > slots->items->len ? NULL : slots->items->pdata[id - 1];
+}
+
+static void slots_remove(struct slots *slots, guint64 id)
+{
+    slots->items->pdata[id - 1] = NULL;
+    g_array_append_val(slots->free, id);
+}
+
+struct node *node_get(struct view *view, guint64 id)
+{
+    return slots_get(&view->nodes, id);
+}
+
+struct handle *handle_get(struct view *view, guint64 id)
+{
+    return slots_get(&view->handles, id);
+}
+
+struct handle *handle_new(struct view *view, struct node *node, guint32 flags)
+{
+    struct handle *handle = g_new0(struct handle, 1);
+    handle->node = node;
+    handle->flags = flags;
+    handle->descriptor = handle->before = -1;
+    handle->id = slots_add(&view->handles, handle);
+    handle->next = node->handles;
+    handle->link = &node->handles;
+    if (node->handles != NULL)
+        node->handles->link = &handle->next;
+    node->handles = handle;
+    return handle;
+}
+
+static void handle_free(struct view *view, struct handle *handle)
+{
+    *handle->link = handle->next;
+    if (handle->next != NULL)
+        handle->next->link = handle->link;
+    slots_remove(&view->handles, handle->id);
+    fd_close(&handle->descriptor);
+    fd_close(&handle->before);
+    if (handle->listing != NULL)
+        g_ptr_array_unref(handle->listing);
+    g_free(handle);
+}
+
+void handle_release(struct view *view, struct handle *handle)
+{
+    struct node *node = handle->node;
+    node->cached -= handle->kind == HANDLE_CACHED;
+    node->passed -= handle->kind == HANDLE_PASSED;
+    handle_free(view, handle);
+    node_settle(view, node);
+}
+
+/*
+ * From the first path, so that it does not depend on who came first, and below 2^32, for programs
+ * with a 32-bit ino_t. Two nodes never share one: a file made where another was renamed away.
+ */
+static guint64 choose_number(struct view *view, const struct node *directory, const char *name)
+{
+    g_autoptr(GString) path = g_string_new(NULL);
+    if (directory != NULL && !entry_path(directory, name, path))
+        g_string_append(path, name);
+    guint64 number = XXH3_64bits(path->str, path->len) & 0xffffffff;
+    while (number < 2 || !g_hash_table_add(view->inodes, GSIZE_TO_POINTER(number)))
+        number = (number + 1) & 0xffffffff;
+    return number;
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+struct node *node_new(struct view *view, guint32 mode)
+{
+    struct node *node = g_new0(struct node, 1);
+    node->mode = mode;
+    node->uid = view->owner;
+    node->gid = view->group;
+    node->id = slots_add(&view->nodes, node);
+    node->atime = node->mtime = node->ctime = view_now();
+    if (S_ISDIR(mode))
+        node->children = g_hash_table_new(g_str_hash, g_str_equal);
+    return node;
+}
+
+static void free_entry(gpointer name, gpointer value, gpointer user)
+{
+    g_free(value);
+}
+
+void node_free(struct view *view, struct node *node)
+{
+    if (node == NULL)
+        return;
+    while (node->handles != NULL)
+        handle_free(view, node->handles);
+    data_drop(view, node);
+    if (node->children != NULL) {
+        g_hash_table_foreach(node->children, free_entry, NULL);
+        g_hash_table_unref(node->children);
+    }
+    if (g_hash_table_lookup(view->links, node) == node)
+        g_hash_table_remove(view->links, node);
+    slots_remove(&view->nodes, node->id);
+    g_clear_pointer(&node->xattrs, g_hash_table_unref);
+    g_free(node->origin);
+    g_free(node->target);
+    g_free(node);
+}
+
+void node_settle(struct view *view, struct node *node)
+{
+    if (node->lookups == 0 && node->names == NULL && node->handles == NULL && node != view->top)
+        node_free(view, node);
+}
+
+void node_forget(struct view *view, struct node *node, guint64 count)
+{
+    node->lookups -= MIN(count, node->lookups);
+    node_settle(view, node);
+}
+
+/* --- paths ------------------------------------------------------------------------------------ */
+
+void node_below(const struct node *node, GString *out)
+{
+    if (node->origin != NULL) {
+        g_string_append(out, node->origin);
+        return;
+    }
+    if (node->names == NULL)
+        return; /* the root */
+    node_below(node->names->directory, out);
+    if (out->len > 0)
+        g_string_append_c(out, '/');
+    g_string_append(out, node->names->name);
+}
+
+bool node_path(const struct node *node, GString *out)
+{
+    if (node->names != NULL)
+        return entry_path(node->names->directory, node->names->name, out);
+    return node->id == FUSE_ROOT_ID;
+}
+
+bool entry_path(const struct node *directory, const char *name, GString *out)
+{
+    if (!node_path(directory, out))
+        return false;
+    g_string_append_c(out, '/');
+    g_string_append(out, name);
+    return true;
+}
+
+/* --- names ------------------------------------------------------------------------------------ */
+
+struct entry *entry_get(struct node *directory, const char *name)
+{
+    struct entry *entry = g_hash_table_lookup(directory->children, name);
+    if (entry != NULL)
+        return entry;
+    size_t size = strlen(name) + 1;
+    entry = g_malloc0(sizeof *entry + size);
+    entry->directory = directory;
+    memcpy(entry->name, name, size);
+    g_hash_table_insert(directory->children, entry->name, entry);
+    return entry;
+}
+
+void entry_attach(struct entry *entry, struct node *node)
+{
+    entry->state = ENTRY_PRESENT;
+    entry->node = node;
+    entry->next = node->names;
+    node->names = entry;
+}
+
+/* The node keeps its place below, which its name no longer tells. */
+struct node *entry_detach(struct view *view, struct entry *entry)
+{
+    struct node *node = entry->node;
+    if (node->below && node->origin == NULL) {
+        g_autoptr(GString) place = g_string_new(NULL);
+        node_below(node, place);
+        node->origin = g_string_free(g_steal_pointer(&place), FALSE);
+    }
+    for (struct entry **link = &node->names; *link != NULL; link = &(*link)->next)
+        if (*link == entry) {
+            *link = entry->next;
+            break;
+        }
+    entry->node = NULL;
+    entry->next = NULL;
+    entry->state = ENTRY_ABSENT;
+    entry->changed = true;
+    return node;
+}
+
+/* --- what lies below -------------------------------------------------------------------------- */
+
+/*
+ * The directory to look in and the name to look for; a path that is too long for the kernel is
+ * walked. Returns a descriptor, `base` itself if need be, or -1. *opened is the caller's to close.
+ */
+static int approach(int base, const char *path, const char **name, int *opened)
+{
+    *opened = -1;
+    *name = path;
+    while (strlen(*name) >= PATH_MAX - NAME_MAX - 2) {
+        const char *end = *name + PATH_MAX - NAME_MAX - 3;
+        while (end > *name && *end != '/')
+            end--;
+        g_autofree char *part = g_strndup(*name, (gsize)(end - *name));
+        int next = openat(*opened >= 0 ? *opened : base, part,
+                          O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        fd_close(opened);
+        if (next < 0 || end == *name)
+            return -1;
+        *opened = next;
+        *name = end + 1;
+    }
+    return *opened >= 0 ? *opened : base;
+}
+
+static int look_below(const struct view *view, const char *path, struct stat *out)
+{
+    const char *name;
+    autofd int opened = -1;
+    int directory = approach(view->root, path, &name, &opened);
+    if (directory < 0 || fstatat(directory, name, out, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0)
+        return -errno;
+    return 0;
+}
+
+int below_open(const struct view *view, const char *path, int flags)
+{
+    const char *name;
+    autofd int opened = -1;
+    int directory = approach(view->root, *path == '\0' ? "." : path, &name, &opened);
+    int file = directory < 0 ? -1 : fd_open_beneath(directory, name, flags | O_CLOEXEC, 0);
+    return file < 0 ? -errno : file;
+}
+
+static guint links_hash(gconstpointer data)
+{
+    const struct node *node = data;
+    return (guint)(node->stamp.inode ^ node->stamp.device << 7);
+}
+
+static gboolean links_equal(gconstpointer a, gconstpointer b)
+{
+    const struct node *one = a, *other = b;
+    return one->stamp.inode == other->stamp.inode && one->stamp.device == other->stamp.device;
+}
+
+GHashTable *links_new(void)
+{
+    return g_hash_table_new(links_hash, links_equal);
+}
+
+static void copy_status(struct node *node, const struct stat *status)
+{
+    node->below = true;
+    trace_stamp_of(status, &node->stamp);
+    node->mode_below = status->st_mode;
+    node->nlink = S_ISDIR(status->st_mode) ? 1 : (guint32)status->st_nlink;
+    node->mtime = fd_nanoseconds(status->st_mtim);
+    node->atime = node->mtime;
+    node->ctime = fd_nanoseconds(status->st_ctim);
+    node->size = (guint64)status->st_size;
+    node->blocks = (guint64)status->st_blocks;
+    node->data = S_ISREG(status->st_mode) ? DATA_BELOW : DATA_NONE;
+}
+
+/* The node of what is found below; a file with several names there is one node. */
+static struct node *node_from_below(struct view *view, struct entry *entry,
+                                    const struct stat *status)
+{
+    bool several = !S_ISDIR(status->st_mode) && status->st_nlink > 1;
+    const struct node key = { .stamp = { .device = status->st_dev, .inode = status->st_ino } };
+    struct node *node = several ? g_hash_table_lookup(view->links, &key) : NULL;
+    if (node == NULL) {
+        node = node_new(view, status->st_mode);
+        copy_status(node, status);
+        node->ino = choose_number(view, entry->directory, entry->name);
+        if (several)
+            g_hash_table_add(view->links, node);
+    }
+    return node;
+}
+
+static int ask_below(struct view *view, struct entry *entry)
+{
+    struct stat status;
+    g_autoptr(GString) path = g_string_new(NULL);
+    node_below(entry->directory, path);
+    if (path->len > 0)
+        g_string_append_c(path, '/');
+    g_string_append(path, entry->name);
+    int rc = look_below(view, path->str, &status);
+    if (rc == -ENOENT || rc == -ENOTDIR) {
+        entry->state = ENTRY_ABSENT;
+        return 0;
+    }
+    if (rc < 0)
+        return rc;
+    entry->below = true;
+    entry->kind = status.st_mode & S_IFMT;
+    entry_attach(entry, node_from_below(view, entry, &status));
+    return 0;
+}
+
+int entry_find(struct view *view, struct node *directory, const char *name, struct entry **out)
+{
+    if (strlen(name) > NAME_MAX)
+        return -ENAMETOOLONG;
+    if (!S_ISDIR(directory->mode))
+        return -ENOTDIR;
+    *out = g_hash_table_lookup(directory->children, name);
+    if (*out != NULL && (*out)->state != ENTRY_UNSEEN)
+        return 0;
+    bool known = *out == NULL && (!directory->below || directory->listed);
+    if (*out == NULL)
+        *out = entry_get(directory, name);
+    return known ? 0 : ask_below(view, *out);
+}
+
+static guint32 kind_of(unsigned char type)
+{
+    return DTTOIF(type);
+}
+
+static void note_below(struct view *view, struct node *directory, const struct dirent *found,
+                       int stream)
+{
+    struct stat status;
+    struct entry *entry = g_hash_table_lookup(directory->children, found->d_name);
+    if (entry != NULL)
+        return; /* asked for or changed before: that holds */
+    entry = entry_get(directory, found->d_name);
+    entry->state = ENTRY_UNSEEN;
+    entry->below = true;
+    entry->kind = kind_of(found->d_type);
+    if (found->d_type == DT_UNKNOWN &&
+        fstatat(stream, found->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0)
+        entry->kind = status.st_mode & S_IFMT;
+}
+
+int directory_list(struct view *view, struct node *directory)
+{
+    if (directory->listed || !directory->below)
+        return 0;
+    g_autoptr(GString) path = g_string_new(NULL);
+    node_below(directory, path);
+    int file = below_open(view, path->str, O_RDONLY | O_DIRECTORY);
+    if (file < 0)
+        return file;
+    DIR *stream = fdopendir(file);
+    if (stream == NULL) {
+        close(file);
+        return -ENOMEM;
+    }
+    const struct dirent *found;
+    while ((found = readdir(stream)) != NULL)
+        if (strcmp(found->d_name, ".") != 0 && strcmp(found->d_name, "..") != 0)
+            note_below(view, directory, found, dirfd(stream));
+    closedir(stream);
+    directory->listed = true;
+    return 0;
+}
+
+bool directory_is_empty(const struct node *directory)
+{
+    GHashTableIter iterator;
+    gpointer entry;
+    g_hash_table_iter_init(&iterator, directory->children);
+    while (g_hash_table_iter_next(&iterator, NULL, &entry))
+        if (((const struct entry *)entry)->state != ENTRY_ABSENT)
+            return false;
+    return true;
+}
+
+void node_drop_privileges(struct node *node)
+{
+    node->mode &= ~(guint32)S_ISUID;
+    if ((node->mode & S_IXGRP) != 0)
+        node->mode &= ~(guint32)S_ISGID;
+}
+
+void node_give_number(struct view *view, struct node *node, const struct node *directory,
+                      const char *name)
+{
+    node->ino = choose_number(view, directory, name);
+}
+
+struct node *node_root(struct view *view)
+{
+    struct stat status = { .st_mode = S_IFDIR | 0755 };
+    fstat(view->root, &status);
+    struct node *node = node_new(view, status.st_mode);
+    copy_status(node, &status);
+    node->ino = choose_number(view, NULL, "");
+    return node;
+}
+
+/* --- attributes ------------------------------------------------------------------------------- */
+
+int node_read_target(struct view *view, struct node *node)
+{
+    if (node->target != NULL)
+        return 0;
+    const char *name;
+    autofd int opened = -1;
+    g_autoptr(GString) path = g_string_new(NULL);
+    node_below(node, path);
+    int directory = approach(view->root, path->str, &name, &opened);
+    char target[PATH_MAX];
+    ssize_t length = directory < 0 ? -1 : readlinkat(directory, name, target, sizeof target);
+    if (length < 0)
+        return -errno;
+    node->target = g_strndup(target, (gsize)length);
+    return 0;
+}
+
+static void put_time(guint64 *seconds, guint32 *nanoseconds, gint64 time)
+{
+    gint64 whole = time / 1000000000, rest = time % 1000000000;
+    if (rest < 0) {
+        whole--;
+        rest += 1000000000;
+    }
+    *seconds = (guint64)whole;
+    *nanoseconds = (guint32)rest;
+}
+
+/* What lies in scratch/ may have been written without our knowing. */
+static void look_at_scratch(struct view *view, struct node *node)
+{
+    char name[24];
+    struct stat status;
+    g_snprintf(name, sizeof name, "%" G_GINT64_MODIFIER "x", node->scratch);
+    if (fstatat(view->scratch, name, &status, 0) < 0)
+        return;
+    node->size = (guint64)status.st_size;
+    node->blocks = (guint64)status.st_blocks;
+    node->mtime = fd_nanoseconds(status.st_mtim);
+    node->atime = fd_nanoseconds(status.st_atim);
+    node->ctime = MAX(node->ctime, fd_nanoseconds(status.st_ctim));
+}
+
+/*
+ * How many blocks a file takes is the file system's business and differs from machine to machine;
+ * only that a file has holes shows.
+ */
+static guint64 shown_blocks(const struct node *node)
+{
+    guint64 full = (node->size + VIEW_BLOCK - 1) / VIEW_BLOCK * (VIEW_BLOCK / 512);
+    return MIN(full, node->blocks);
+}
+
+void node_attributes(struct view *view, struct node *node, struct fuse_attr *out)
+{
+    *out = (struct fuse_attr){ 0 };
+    if (node->data == DATA_SCRATCH)
+        look_at_scratch(view, node);
+    out->ino = node->ino;
+    out->mode = node->mode;
+    out->nlink = node->nlink;
+    out->uid = node->uid;
+    out->gid = node->gid;
+    out->rdev = node->rdev;
+    out->blksize = VIEW_BLOCK;
+    out->size = node->size;
+    if (S_ISDIR(node->mode)) {
+        out->size = VIEW_BLOCK;
+        out->blocks = VIEW_BLOCK / 512;
+    } else if (S_ISREG(node->mode)) {
+        out->blocks = shown_blocks(node);
+    } else if (node->target != NULL) {
+        out->size = strlen(node->target);
+    }
+    put_time(&out->atime, &out->atimensec, node->atime);
+    put_time(&out->mtime, &out->mtimensec, node->mtime);
+    put_time(&out->ctime, &out->ctimensec, node->ctime);
+}

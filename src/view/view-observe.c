@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * From requests to the record: which process asked, and what it learned of what lies below.
+ *
+ * The kernel names the thread that asks. A process is read from /proc when a thread of it first
+ * learns anything, and looked at again whenever one learns something new, since it may have
+ * executed another program meanwhile: its stack then begins elsewhere.
+ */
+#include "view/view-internal.h"
+
+#include "base/fd.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct image {      /* of one process */
+    int status;     /* /proc/PID/stat, kept open */
+    guint32 number; /* the recorder's, of the image it is now */
+    guint32 pid;
+    guint64 start, stack;
+    char name[64];
+};
+
+enum {
+    IMAGES_OPEN = 256
+};
+
+struct observer {
+    GHashTable *images;  /* process id -> struct image */
+    GHashTable *leaders; /* thread id -> process id */
+};
+
+static void image_free(gpointer data)
+{
+    struct image *image = data;
+    fd_close(&image->status);
+    g_free(image);
+}
+
+struct observer *observer_new(void)
+{
+    struct observer *observer = g_new0(struct observer, 1);
+    observer->images = g_hash_table_new_full(NULL, NULL, NULL, image_free);
+    observer->leaders = g_hash_table_new(NULL, NULL);
+    return observer;
+}
+
+void observer_free(struct observer *observer)
+{
+    g_hash_table_unref(observer->images);
+    g_hash_table_unref(observer->leaders);
+    g_free(observer);
+}
+
+/* --- /proc ------------------------------------------------------------------------------------ */
+
+static int open_process_file(const struct view *view, guint32 pid, const char *name)
+{
+    char path[40];
+    g_snprintf(path, sizeof path, "%u/%s", pid, name);
+    return openat(view->processes, path, O_RDONLY | O_CLOEXEC);
+}
+
+static char *read_process_file(const struct view *view, guint32 pid, const char *name, gsize *size)
+{
+    autofd int file = open_process_file(view, pid, name);
+    g_autoptr(GBytes) bytes = file < 0 ? NULL : fd_read_all(file, 64 << 20, name, NULL);
+    if (bytes == NULL)
+        return NULL;
+    gsize length;
+    char *data = g_bytes_unref_to_data(g_steal_pointer(&bytes), &length);
+    data = g_realloc(data, length + 1);
+    data[length] = '\0';
+    if (size != NULL)
+        *size = length;
+    return data;
+}
+
+/* A list of strings that each end with NUL. */
+static char **read_strings(const struct view *view, guint32 pid, const char *name)
+{
+    gsize size = 0;
+    g_autofree char *text = read_process_file(view, pid, name, &size);
+    GPtrArray *list = g_ptr_array_new();
+    for (char *at = text; at != NULL && at < text + size; at += strlen(at) + 1)
+        g_ptr_array_add(list, g_strdup(at));
+    g_ptr_array_add(list, NULL);
+    return (char **)g_ptr_array_free(list, FALSE);
+}
+
+static char *read_process_link(const struct view *view, guint32 pid, const char *name)
+{
+    char path[40], target[PATH_MAX];
+    g_snprintf(path, sizeof path, "%u/%s", pid, name);
+    ssize_t length = readlinkat(view->processes, path, target, sizeof target);
+    return length < 0 ? NULL : g_strndup(target, (gsize)length);
+}
+
+/* Fields of proc(5): 4 is the parent, 22 the start, 28 where the stack begins. */
+struct process_status {
+    guint32 parent;
+    guint64 start, stack;
+    char name[64];
+};
+
+static bool read_status(int file, struct process_status *out)
+{
+    char text[1024];
+    ssize_t size = pread(file, text, sizeof text - 1, 0);
+    text[MAX(size, 0)] = '\0';
+    const char *open = strchr(text, '('), *close = strrchr(text, ')');
+    if (open == NULL || close == NULL || close < open)
+        return false;
+    size_t length = MIN((size_t)(close - open - 1), sizeof out->name - 1);
+    memcpy(out->name, open + 1, length);
+    out->name[length] = '\0';
+    const char *at = close + 1;
+    for (int field = 3; field <= 28; field++) {
+        at += strspn(at, " ");
+        if (field == 4)
+            out->parent = (guint32)strtoul(at, NULL, 10);
+        else if (field == 22)
+            out->start = strtoull(at, NULL, 10);
+        else if (field == 28)
+            out->stack = strtoull(at, NULL, 10);
+        at += strcspn(at, " ");
+    }
+    return true;
+}
+
+/* --- processes -------------------------------------------------------------------------------- */
+
+static guint32 number_of(struct view *view, guint32 pid, unsigned depth);
+
+static void register_image(struct view *view, struct image *image, guint32 parent)
+{
+    struct trace_process process = {
+        .pid = image->pid,
+        .start = image->start,
+        .parent = parent,
+        .argv = read_strings(view, image->pid, "cmdline"),
+        .environment = read_strings(view, image->pid, "environ"),
+        .directory = read_process_link(view, image->pid, "cwd"),
+        .program = read_process_link(view, image->pid, "exe"),
+    };
+    image->number = recorder_process(view->recorder, &process);
+    g_strfreev(process.argv);
+    g_strfreev(process.environment);
+    g_free(process.directory);
+    g_free(process.program);
+}
+
+static void forget_some(struct observer *observer)
+{
+    if (g_hash_table_size(observer->images) >= IMAGES_OPEN)
+        g_hash_table_remove_all(observer->images);
+    if (g_hash_table_size(observer->leaders) >= 16 * IMAGES_OPEN)
+        g_hash_table_remove_all(observer->leaders);
+}
+
+static struct image *image_new(struct view *view, guint32 pid, unsigned depth)
+{
+    autofd int file = open_process_file(view, pid, "stat");
+    struct process_status status;
+    if (file < 0 || !read_status(file, &status))
+        return NULL;
+    guint32 parent = status.parent == 0 ? 0 : number_of(view, status.parent, depth + 1);
+    struct image *image = g_new0(struct image, 1);
+    image->status = fd_steal(&file);
+    image->pid = pid;
+    image->start = status.start;
+    image->stack = status.stack;
+    memcpy(image->name, status.name, sizeof image->name);
+    register_image(view, image, parent);
+    g_hash_table_insert(view->observer->images, GUINT_TO_POINTER(pid), image);
+    return image;
+}
+
+/* The recorder's number of what process `pid` is just now; 0: it is not known. */
+static guint32 number_of(struct view *view, guint32 pid, unsigned depth)
+{
+    struct process_status status;
+    struct image *image = g_hash_table_lookup(view->observer->images, GUINT_TO_POINTER(pid));
+    if (depth > 32)
+        return 0;
+    if (image == NULL) {
+        forget_some(view->observer);
+        image = image_new(view, pid, depth);
+        return image == NULL ? 0 : image->number;
+    }
+    if (!read_status(image->status, &status)) /* it is gone, and this is another */
+        g_hash_table_remove(view->observer->images, GUINT_TO_POINTER(pid));
+    else if (status.start == image->start && status.stack == image->stack &&
+             strcmp(status.name, image->name) == 0)
+        return image->number;
+    else {
+        image->stack = status.stack;
+        memcpy(image->name, status.name, sizeof image->name);
+        register_image(view, image, image->number);
+        return image->number;
+    }
+    image = image_new(view, pid, depth);
+    return image == NULL ? 0 : image->number;
+}
+
+static guint32 leader_of(struct view *view, guint32 thread)
+{
+    gpointer known = g_hash_table_lookup(view->observer->leaders, GUINT_TO_POINTER(thread));
+    if (known != NULL)
+        return GPOINTER_TO_UINT(known);
+    g_autofree char *status = read_process_file(view, thread, "status", NULL);
+    const char *line = status == NULL ? NULL : strstr(status, "\nTgid:");
+    guint32 leader = line == NULL ? thread : (guint32)strtoul(line + 6, NULL, 10);
+    g_hash_table_insert(view->observer->leaders, GUINT_TO_POINTER(thread),
+                        GUINT_TO_POINTER(leader));
+    return leader;
+}
+
+static guint32 process_of(const struct request *request)
+{
+    struct view *view = request->view;
+    if (view->processes < 0 || request->header->pid == 0)
+        return 0;
+    return number_of(view, leader_of(view, request->header->pid), 0);
+}
+
+/* --- facts ------------------------------------------------------------------------------------ */
+
+static char *path_below(const struct node *node)
+{
+    GString *path = g_string_new("/");
+    g_autoptr(GString) rest = g_string_new(NULL);
+    node_below(node, rest);
+    g_string_append(path, rest->str);
+    return g_string_free(path, FALSE);
+}
+
+static void note(struct view *view, struct node *node, guint32 aspects, guint32 process)
+{
+    g_autofree char *path = path_below(node);
+    const struct sight sight = {
+        .kind = trace_kind_of(node->mode_below),
+        .mode = node->mode_below,
+        .stamp = S_ISREG(node->mode_below) ? &node->stamp : NULL,
+        .target = node->target,
+        .time = node->stamp.mtime,
+    };
+    recorder_note(view->recorder, path, aspects, process, &sight);
+    node->noted |= aspects | TRACE_KIND;
+}
+
+/*
+ * What the action made itself is nothing that it learned, nor is what it has overwritten: whoever
+ * opened it to do so noted the content then.
+ */
+void observe(struct request *request, struct node *node, guint32 aspects)
+{
+    if (request->view->recorder == NULL || !node->below)
+        return;
+    if (node->data == DATA_SCRATCH)
+        aspects &= ~(guint32)(TRACE_CONTENT | TRACE_TIME);
+    if (node->timed)
+        aspects &= ~(guint32)TRACE_TIME;
+    if ((aspects & ~node->noted) != 0)
+        note(request->view, node, aspects, process_of(request));
+}
+
+void observe_kept(struct view *view, struct node *node)
+{
+    if (view->recorder != NULL && node->below && (node->noted & TRACE_CONTENT) == 0)
+        note(view, node, S_ISLNK(node->mode) ? TRACE_TARGET : TRACE_CONTENT, 0);
+}
+
+/* A name that this action took away, or that it saw come, is absent by its own doing. */
+void observe_absent(struct request *request, struct entry *entry)
+{
+    struct view *view = request->view;
+    if (view->recorder == NULL || entry->noted || entry->changed || entry->below ||
+        entry->state != ENTRY_ABSENT || !entry->directory->below)
+        return;
+    entry->noted = true;
+    g_autofree char *directory = path_below(entry->directory);
+    g_autofree char *path =
+        g_strconcat(directory[1] == '\0' ? "" : directory, "/", entry->name, NULL);
+    const struct sight sight = { .kind = TRACE_NOTHING };
+    recorder_note(view->recorder, path, TRACE_ABSENT, process_of(request), &sight);
+}
+
+/* The names below, whatever has become of them: what the action did to them is its own writing. */
+static void digest_names(struct node *directory, struct digest *out)
+{
+    g_autoptr(GArray) names = g_array_new(FALSE, FALSE, sizeof(struct trace_name));
+    GHashTableIter iterator;
+    gpointer value;
+    g_hash_table_iter_init(&iterator, directory->children);
+    while (g_hash_table_iter_next(&iterator, NULL, &value)) {
+        const struct entry *entry = value;
+        guint32 kind = entry->kind;
+        const struct trace_name name = { entry->name, trace_kind_of(kind) };
+        if (entry->below)
+            g_array_append_val(names, name);
+    }
+    trace_names_digest((struct trace_name *)(void *)names->data, names->len, out);
+}
+
+void observe_listing(struct request *request, struct node *directory)
+{
+    struct view *view = request->view;
+    if (view->recorder == NULL || !directory->below || (directory->noted & TRACE_NAMES) != 0)
+        return;
+    struct digest digest;
+    digest_names(directory, &digest);
+    g_autofree char *path = path_below(directory);
+    const struct sight sight = { .kind = TRACE_DIRECTORY,
+                                 .mode = directory->mode_below,
+                                 .digest = &digest };
+    recorder_note(view->recorder, path, TRACE_NAMES, process_of(request), &sight);
+    directory->noted |= TRACE_NAMES | TRACE_KIND;
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+void observe_write(struct request *request, const struct node *node, guint32 what)
+{
+    g_autoptr(GString) path = g_string_new(NULL);
+    if (request->view->recorder != NULL && node_path(node, path))
+        recorder_write(request->view->recorder, path->len > 0 ? path->str : "/",
+                       process_of(request), what);
+}
+
+void observe_name_change(struct request *request, const struct node *directory, const char *name,
+                         guint32 what)
+{
+    g_autoptr(GString) path = g_string_new(NULL);
+    if (request->view->recorder != NULL && entry_path(directory, name, path))
+        recorder_write(request->view->recorder, path->str, process_of(request), what);
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A view's life, and the threads that read requests and write answers. */
+#include "view/view-internal.h"
+
+#include "base/fault.h"
+#include "base/fd.h"
+
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+struct view *view_new(const struct view_options *options)
+{
+    struct view *view = g_new0(struct view, 1);
+    g_mutex_init(&view->lock);
+    view->root = options->root;
+    view->scratch = options->scratch;
+    view->processes = options->processes;
+    view->owner = options->owner;
+    view->group = options->group;
+    view->recorder = options->recorder;
+    view->privileged = geteuid() == 0;
+    view->plain = options->plain;
+    view->channel = -1;
+    view->thread_count = options->threads != 0 ? options->threads : g_get_num_processors();
+    view->threads = g_ptr_array_new();
+    view->nodes.items = g_ptr_array_new();
+    view->nodes.free = g_array_new(FALSE, FALSE, sizeof(guint64));
+    view->handles.items = g_ptr_array_new();
+    view->handles.free = g_array_new(FALSE, FALSE, sizeof(guint64));
+    view->inodes = g_hash_table_new(NULL, NULL);
+    view->links = links_new();
+    view->observer = observer_new();
+    view->top = node_root(view);
+    return view;
+}
+
+void view_free(struct view *view)
+{
+    if (view == NULL)
+        return;
+    view_wait(view);
+    for (guint i = 0; i < view->nodes.items->len; i++)
+        node_free(view, view->nodes.items->pdata[i]);
+    fd_close(&view->channel);
+    observer_free(view->observer);
+    g_hash_table_unref(view->links);
+    g_hash_table_unref(view->inodes);
+    g_ptr_array_unref(view->nodes.items);
+    g_array_unref(view->nodes.free);
+    g_ptr_array_unref(view->handles.items);
+    g_array_unref(view->handles.free);
+    g_ptr_array_unref(view->threads);
+    g_mutex_clear(&view->lock);
+    g_free(view);
+}
+
+static void send_answer(const struct request *request, guint64 unique, int rc)
+{
+    struct fuse_out_header header = { .unique = unique, .error = rc < 0 ? rc : 0 };
+    struct iovec parts[2] = {
+        { .iov_base = &header, .iov_len = sizeof header },
+        { .iov_base = request->out, .iov_len = rc < 0 ? 0 : request->out_size },
+    };
+    header.len = (guint32)(parts[0].iov_len + parts[1].iov_len);
+    /* ENOENT: whoever asked was killed meanwhile. Nobody waits for anything then. */
+    if (writev(request->view->channel, parts, parts[1].iov_len > 0 ? 2 : 1) < 0)
+        return;
+}
+
+/*
+ * Until the file system is unmounted. Blocking reads: a wait for readiness first would cost every
+ * request a system call more.
+ */
+static gpointer serve(gpointer data)
+{
+    struct view *view = data;
+    void *message = g_malloc(VIEW_BUFFER);
+    struct request request = { .view = view, .out = g_malloc(VIEW_BUFFER) };
+    for (;;) {
+        ssize_t size = read(view->channel, message, VIEW_BUFFER);
+        if (size < 0 && (errno == EINTR || errno == ENOENT || errno == EAGAIN))
+            continue;
+        if (size < 0) /* ENODEV: unmounted */
+            break;
+        int rc = view_dispatch(&request, message, (size_t)size);
+        if (rc != VIEW_NO_REPLY)
+            send_answer(&request, ((const struct fuse_in_header *)message)->unique, rc);
+    }
+    g_free(message);
+    g_free(request.out);
+    return NULL;
+}
+
+bool view_serve(struct view *view, int channel, GError **error)
+{
+    view->channel = channel;
+    for (unsigned i = 0; i < view->thread_count; i++) {
+        GThread *thread = g_thread_try_new("view", serve, view, error);
+        if (thread == NULL) {
+            g_prefix_error(error, "cannot serve the view: ");
+            return view->threads->len > 0;
+        }
+        g_ptr_array_add(view->threads, thread);
+    }
+    return true;
+}
+
+void view_set_processes(struct view *view, int processes)
+{
+    g_mutex_lock(&view->lock);
+    view->processes = processes;
+    g_mutex_unlock(&view->lock);
+}
+
+void view_wait(struct view *view)
+{
+    for (guint i = 0; i < view->threads->len; i++)
+        g_thread_join(view->threads->pdata[i]);
+    g_ptr_array_set_size(view->threads, 0);
+}
+
+bool view_passes_through(const struct view *view)
+{
+    return view->passes;
+}
