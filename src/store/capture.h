@@ -14,6 +14,8 @@
 #include "store/store.h"
 #include "tree/glob.h"
 
+#include <sys/stat.h>
+
 /*
  * The cache itself: backed by STORE_STAT of `store`, or by memory alone if store is NULL.
  * Thread-safe. stat_cache_flush() writes what was learned into `batch`.
@@ -74,5 +76,38 @@ bool store_digest_directory(const struct capture_request *request, struct digest
  */
 bool store_digest_file(struct stat_cache *cache, const char *path, struct digest *out,
                        GError **error);
+
+/* --- files one by one ------------------------------------------------------------------------- */
+
+/*
+ * Some files of one directory, through its record: for whoever asks for single files again and
+ * again. Names that ascend cost no search. One thread; several for one directory do no harm.
+ */
+enum stat_outcome {
+    STAT_DIGESTED,
+    STAT_CHANGED,    /* no longer the file of that status */
+    STAT_UNREADABLE, /* cannot be opened, or read */
+};
+struct stat_files;
+struct stat_files *stat_files_open(struct stat_cache *cache, int directory); /* O_PATH will do */
+void stat_files_close(struct stat_files *files); /* what was learned goes to the cache */
+
+/*
+ * Digest of the regular file `name` in `directory` (the same one), of which fstatat() just said
+ * `status`: from the record, else by reading it.
+ */
+enum stat_outcome stat_files_digest(struct stat_files *files, int directory, const char *name,
+                                    const struct stat *status, struct digest *out);
+
+/*
+ * The digest that stat_listing_remember() was given for what the directory of this status lists:
+ * as long as nothing in it was added, removed or renamed. It is the caller's own; only for file
+ * systems where a directory's times tell.
+ */
+bool stat_listing_recall(struct stat_cache *cache, const struct stat *directory,
+                         struct digest *out);
+gint64 stat_listing_begin(void); /* before the fstat() whose status is given back here */
+void stat_listing_remember(struct stat_cache *cache, int directory, const struct stat *before,
+                           gint64 began, const struct digest *digest);
 
 #endif
