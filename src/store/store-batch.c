@@ -21,7 +21,7 @@
 
 /* Blobs waiting in memory beyond this are committed early. */
 enum {
-    EARLY_COMMIT_BYTES = 64 << 20,
+    EARLY_COMMIT_BYTES = 16 << 20,
     COPY_BYTES = 256 << 10
 };
 

@@ -114,26 +114,24 @@ void store_guard_assert(MDB_env *env, const char *message); /* for mdb_env_set_a
 /* --- pages ------------------------------------------------------------------------------------ */
 
 /*
- * data.mdb as one transaction sees it, through a map of our own. LMDB writes what it finds in a
- * page header into the heap; so before it changes a page, that page is checked here.
+ * data.mdb as one transaction sees it, read by pread(): LMDB writes what it finds in a page header
+ * into the heap; so before it changes a page, that page is checked here.
  */
 struct store_pages {
-    const guint8 *map;
-    guint64 count;       /* pages that the file holds */
+    int file;            /* borrowed */
     guint64 next;        /* first page number never used */
     guint64 transaction; /* the last one committed */
     size_t page_size;
     guint64 root[2]; /* of LMDB's list of free pages, of ours; G_MAXUINT64: empty */
     unsigned depth[2];
-    GHashTable *sound;  /* set of page numbers already checked */
-    const char *damage; /* what was found, for the message */
+    GHashTable *branches[2]; /* page number -> copy, checked */
+    void *leaf;              /* copy of the last leaf */
+    const char *damage;      /* what was found, for the message */
 };
 
-/* Both meta pages as they stand; sets up `out` from the newer one. NULL or what is wrong. */
-const char *store_pages_check_meta(const void *map, size_t file_size, struct store_pages *out);
+/* Checks both meta pages. All of these return false and set `damage`; release in any case. */
+bool store_pages_open(struct store_pages *pages, int file);
 void store_pages_release(struct store_pages *pages);
-
-/* All of these return false and set `damage`. Call them inside STORE_GUARDED. */
 bool store_pages_check_free(struct store_pages *pages); /* the whole list of free pages */
 bool store_pages_check_key(struct store_pages *pages, const void *key, size_t key_size);
 bool store_pages_check_all(struct store_pages *pages);
@@ -160,8 +158,9 @@ struct store_index {
     pthread_rwlock_t map_lock;
     atomic_bool damaged; /* reads find nothing, writes fail */
     atomic_bool wrecked; /* a guarded call did not return: never close the environment */
-    const void *pages;   /* our own map, of pages_size bytes; made by the first write */
-    size_t pages_size;
+    atomic_uint calls;   /* see store_index_relax() */
+    pthread_mutex_t relax_lock;
+    void *map; /* where LMDB's map was found, of map_size bytes; NULL: not looked for */
 };
 
 /*
@@ -214,6 +213,12 @@ int store_index_look(const struct store_index *index, MDB_txn *txn, const void *
                      GBytes **whole);
 int store_index_fill(const struct store_index *index, MDB_txn *txn, guint8 table, GBytes *after,
                      size_t limit, GPtrArray *out);
+/*
+ * Pages of the file that look-ups have touched count as this process's memory, with all their
+ * neighbours that the kernel maps along; over a large index that is hundreds of megabytes. Called
+ * once for each look-up and each put, this gives them back now and then, if they are many.
+ */
+void store_index_relax(struct store_index *index);
 int store_index_reap_readers(struct store_index *index);
 void store_index_wreck(struct store_index *index); /* after STORE_FAULT in a write */
 

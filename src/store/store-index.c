@@ -27,6 +27,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -35,6 +36,8 @@ enum {
     LOCK_FILE_SIZE = 64 << 10, /* some 1,000 readers at once */
     MAIN_DATABASE = 1,         /* LMDB's number of the unnamed one, which mdb_dbi_open() returns */
     SCAN_PAIRS = 256,
+    RELAX_CALLS = 256,
+    RELAX_BYTES = 64 << 20, /* to touch them again costs time: half of a put of what is there */
     SCAN_BYTES = 4 << 20,
 };
 
@@ -136,14 +139,10 @@ static int check_file(int directory, size_t *size)
     if (fstat(file, &status) < 0)
         return errno;
     if (status.st_size == 0)
-        return ENOENT;                                             /* LMDB makes a new one of it */
-    size_t length = MIN((size_t)status.st_size, (size_t)64 << 10); /* two pages of any size */
-    void *map = mmap(NULL, length, PROT_READ, MAP_SHARED, file, 0);
-    if (map == MAP_FAILED)
-        return errno;
-    struct store_pages pages = { .map = map };
-    int sound = STORE_GUARDED(0, store_pages_check_meta(map, length, &pages) == NULL);
-    munmap(map, length);
+        return ENOENT; /* LMDB makes a new one of it */
+    struct store_pages pages;
+    bool sound = store_pages_open(&pages, file);
+    store_pages_release(&pages);
     *size = (size_t)status.st_size;
     return sound ? 0 : MDB_CORRUPTED;
 }
@@ -186,6 +185,7 @@ static void close_environment(struct store_index *index, int rc)
     else
         mdb_env_close(index->env);
     index->env = NULL;
+    index->map = NULL;
 }
 
 /* LMDB maps more than it was asked to, if another process has grown the file since. */
@@ -256,6 +256,7 @@ struct store_index *store_index_open(int store, const char *path, enum store_ind
     index->path = g_build_filename(path, "index", NULL);
     index->read_only = how == STORE_INDEX_READ;
     pthread_rwlock_init(&index->map_lock, NULL);
+    pthread_mutex_init(&index->relax_lock, NULL);
     size_t file_size;
     *rc = check_file(directory, &file_size);
     if (*rc == ENOENT && how == STORE_INDEX_CREATE)
@@ -279,12 +280,11 @@ void store_index_close(struct store_index *index)
 {
     if (index == NULL)
         return;
-    if (index->pages != NULL)
-        munmap((void *)index->pages, index->pages_size);
     if (index->env != NULL)
         close_environment(index, 0);
     fd_close(&index->directory);
     pthread_rwlock_destroy(&index->map_lock);
+    pthread_mutex_destroy(&index->relax_lock);
     g_free(index->path);
     g_free(index);
 }
@@ -292,9 +292,6 @@ void store_index_close(struct store_index *index)
 /* data.mdb has been replaced: open the new one. Under map_lock, alone. */
 int store_index_reopen(struct store_index *index)
 {
-    if (index->pages != NULL)
-        munmap((void *)index->pages, index->pages_size);
-    index->pages = NULL;
     close_environment(index, 0);
     int rc = open_environment(index, base_flags);
     if (rc != 0)
@@ -308,6 +305,7 @@ static bool resize(struct store_index *index, size_t size, GError **error)
 {
     pthread_rwlock_wrlock(&index->map_lock);
     int rc = STORE_GUARDED(STORE_FAULT, mdb_env_set_mapsize(index->env, size));
+    index->map = NULL;
     if (rc == 0)
         note_map_size(index);
     else if (rc == STORE_FAULT)
@@ -428,11 +426,65 @@ bool store_index_get(struct store_index *index, const void *key, size_t key_size
     int rc = begin_read(index, &txn);
     if (rc == 0) {
         rc = store_index_look(index, txn, key, key_size, prefix, prefix_size, size, whole);
+        store_index_relax(index);
         end_read(index, txn);
     }
     if (rc != 0)
         note(index, rc);
     return rc == 0;
+}
+
+/* --- memory ----------------------------------------------------------------------------------- */
+
+/* Bytes of files and shared memory that are mapped and resident here. */
+static size_t shared_memory(void)
+{
+    char text[128] = "";
+    unsigned long pages[3] = { 0 };
+    autofd int file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    if (file < 0 || read(file, text, sizeof text - 1) <= 0 ||
+        sscanf(text, "%lu %lu %lu", &pages[0], &pages[1], &pages[2]) != 3)
+        return 0;
+    return pages[2] * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* LMDB does not tell where its map is; the kernel does. */
+static void *find_map(const struct store_index *index)
+{
+    int descriptor;
+    struct stat status;
+    g_autofree char *text = NULL;
+    mdb_env_get_fd(index->env, &descriptor);
+    if (fstat(descriptor, &status) < 0 ||
+        !g_file_get_contents("/proc/self/maps", &text, NULL, NULL))
+        return NULL;
+    for (char *line = text; line != NULL && *line != '\0'; line = strchr(line, '\n')) {
+        unsigned long start, end, inode;
+        line += *line == '\n';
+        if (sscanf(line, "%lx-%lx r--s 00000000 %*x:%*x %lu", &start, &end, &inode) == 3 &&
+            inode == status.st_ino && end - start == index->map_size)
+            return (void *)start;
+    }
+    return NULL;
+}
+
+/* Dropping pages of a shared map loses nothing and harms no reader: they are mapped again. */
+static void drop_pages(struct store_index *index)
+{
+    if (index->map == NULL)
+        index->map = find_map(index);
+    if (index->map != NULL)
+        madvise(index->map, index->map_size, MADV_DONTNEED);
+}
+
+void store_index_relax(struct store_index *index)
+{
+    if (atomic_fetch_add(&index->calls, 1) % RELAX_CALLS != RELAX_CALLS - 1 ||
+        shared_memory() < RELAX_BYTES)
+        return;
+    pthread_mutex_lock(&index->relax_lock);
+    drop_pages(index);
+    pthread_mutex_unlock(&index->relax_lock);
 }
 
 /* --- scanning --------------------------------------------------------------------------------- */
@@ -519,6 +571,7 @@ GPtrArray *store_index_scan(struct store_index *index, guint8 table, GBytes *aft
     int rc = begin_read(index, &txn);
     if (rc == 0) {
         rc = store_index_fill(index, txn, table, after, limit, out);
+        store_index_relax(index);
         end_read(index, txn);
     }
     if (rc != 0 && note(index, rc) && damage != NULL)

@@ -19,7 +19,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -76,55 +75,25 @@ static bool explain(const struct store_write *write, GError **error)
 
 /* --- the transaction -------------------------------------------------------------------------- */
 
-/* Keep a map of our own on data.mdb as large as LMDB's; LMDB does not tell where its own is. */
-static int map_pages(struct store_index *index, size_t *file_size)
+static bool check_start(struct store_write *write)
 {
     int file;
-    struct stat status;
-    mdb_env_get_fd(index->env, &file);
-    if (fstat(file, &status) < 0)
-        return errno;
-    *file_size = MIN((size_t)status.st_size, index->map_size);
-    if (index->pages != NULL && index->pages_size == index->map_size)
-        return 0;
-    if (index->pages != NULL)
-        munmap((void *)index->pages, index->pages_size);
-    index->pages = NULL;
-    void *map = mmap(NULL, index->map_size, PROT_READ, MAP_SHARED, file, 0);
-    if (map == MAP_FAILED)
-        return errno;
-    index->pages = map;
-    index->pages_size = index->map_size;
-    return 0;
-}
-
-static int look_at_start(const struct store_index *index, size_t file_size, MDB_txn *txn,
-                         struct store_pages *pages)
-{
-    const char *wrong = store_pages_check_meta(index->pages, file_size, pages);
-    if (wrong == NULL && mdb_txn_id(txn) != pages->transaction + 1)
-        wrong = "LMDB's lock file is of another transaction";
-    if (wrong != NULL)
-        pages->damage = wrong;
-    return wrong == NULL && store_pages_check_free(pages) ? 0 : MDB_CORRUPTED;
-}
-
-static int check_start(const struct store_index *index, size_t file_size, MDB_txn *txn,
-                       struct store_pages *pages)
-{
-    return STORE_GUARDED(STORE_FAULT, look_at_start(index, file_size, txn, pages));
+    mdb_env_get_fd(write->disk->index->env, &file);
+    if (!store_pages_open(&write->pages, file))
+        return false;
+    if (mdb_txn_id(write->txn) == write->pages.transaction + 1)
+        return store_pages_check_free(&write->pages);
+    write->pages.damage = "LMDB's lock file is of another transaction";
+    return false;
 }
 
 static int begin(struct store_write *write)
 {
     struct store_index *index = write->disk->index;
-    size_t file_size = 0;
     int rc = index->env == NULL ? MDB_CORRUPTED : store_index_reap_readers(index);
     if (rc == 0)
         rc = store_index_begin(index, 0, &write->txn);
-    if (rc == 0)
-        rc = map_pages(index, &file_size);
-    return rc == 0 ? check_start(index, file_size, write->txn, &write->pages) : rc;
+    return rc == 0 && !check_start(write) ? MDB_CORRUPTED : rc;
 }
 
 /* Returns 0, or why not; with *error set, it was the body that refused. */
@@ -214,11 +183,9 @@ static bool sound(struct store_write *write, int rc)
 
 static bool check_key(struct store_write *write, const void *key, size_t key_size)
 {
+    store_index_relax(write->disk->index);
     return write->rc == 0 &&
-           sound(write,
-                 STORE_GUARDED(STORE_FAULT, store_pages_check_key(&write->pages, key, key_size)
-                                                ? 0
-                                                : MDB_CORRUPTED));
+           (store_pages_check_key(&write->pages, key, key_size) || sound(write, MDB_CORRUPTED));
 }
 
 guint8 *store_write_reserve(struct store_write *write, const void *key, size_t key_size,
@@ -245,9 +212,7 @@ bool store_write_get(struct store_write *write, const void *key, size_t key_size
 
 bool store_write_check_all(struct store_write *write)
 {
-    return write->rc == 0 &&
-           sound(write, STORE_GUARDED(STORE_FAULT,
-                                      store_pages_check_all(&write->pages) ? 0 : MDB_CORRUPTED));
+    return write->rc == 0 && (store_pages_check_all(&write->pages) || sound(write, MDB_CORRUPTED));
 }
 
 bool store_write_delete(struct store_write *write, const void *key, size_t key_size)

@@ -45,8 +45,8 @@ struct shard {
 
 struct recorder {
     char *root;
-    size_t root_length; /* 0 for "/" */
-    gint count;         /* of paths; atomic */
+    size_t root_length;  /* 0 for "/" */
+    guint64 count, text; /* paths and their bytes; atomic */
     bool sealed;
     struct shard shards[SHARDS];
 
@@ -207,6 +207,13 @@ void recorder_uncacheable(struct recorder *recorder, const char *reason)
     pthread_mutex_unlock(&recorder->lock);
 }
 
+/* Once there was none there is none. */
+static bool has_room(struct recorder *recorder, size_t length)
+{
+    return __atomic_add_fetch(&recorder->count, 1, __ATOMIC_RELAXED) <= TRACE_FACTS_MAX &&
+           __atomic_add_fetch(&recorder->text, length, __ATOMIC_RELAXED) <= TRACE_TEXT_MAX;
+}
+
 /* The entry of `path`, made if need be; NULL beyond the limit. The shard is locked. */
 static struct entry *find_entry(struct recorder *recorder, struct shard *shard,
                                 const struct entry *probe, const struct sight *sight)
@@ -214,10 +221,8 @@ static struct entry *find_entry(struct recorder *recorder, struct shard *shard,
     struct entry *entry = g_hash_table_lookup(shard->entries, probe);
     if (entry != NULL)
         return entry;
-    if ((guint)g_atomic_int_add(&recorder->count, 1) >= TRACE_FACTS_MAX) {
-        g_atomic_int_add(&recorder->count, -1);
+    if (!has_room(recorder, probe->length))
         return NULL;
-    }
     entry = g_new0(struct entry, 1);
     entry->path = g_string_chunk_insert_len(shard->texts, probe->path, (gssize)probe->length);
     entry->length = probe->length;
@@ -276,6 +281,8 @@ static void learn_content(struct entry *entry, const struct sight *sight)
 static void learn(struct shard *shard, struct entry *entry, unsigned fresh,
                   const struct sight *sight)
 {
+    if ((fresh & TRACE_CONTENT) != 0)
+        learn_content(entry, sight);
     if ((fresh & TRACE_NAMES) != 0) {
         entry->has_names = sight->digest != NULL;
         entry->unreadable = sight->digest == NULL;
@@ -297,14 +304,13 @@ static unsigned effective(unsigned aspects, const struct sight *sight)
 static void note_entry(struct shard *shard, struct entry *entry, unsigned aspects, guint32 process,
                        const struct sight *sight)
 {
-    unsigned fresh = aspects & ~entry->aspects;
-    if (!agrees(entry, aspects & entry->aspects, sight)) {
+    unsigned fresh = aspects & ~entry->aspects, both = aspects & entry->aspects;
+    if (!agrees(entry, both, sight))
         entry->unstable = true;
-    } else {
-        if ((aspects & TRACE_CONTENT) != 0)
-            learn_content(entry, sight);
+    else if ((both & TRACE_CONTENT) != 0)
+        learn_content(entry, sight); /* a host file whose content is known by now, or the reverse */
+    if (entry->kind == sight->kind)
         learn(shard, entry, fresh, sight);
-    }
     for (unsigned bit = 0; bit < TRACE_ASPECTS; bit++)
         if ((fresh & 1u << bit) != 0)
             entry->asked[bit] = process;
@@ -355,13 +361,17 @@ void recorder_write(struct recorder *recorder, const char *path, guint32 process
     const struct trace_written probe = { .path = kept_form(recorder, path), .process = process };
     pthread_mutex_lock(&recorder->lock);
     struct trace_written *known = g_hash_table_lookup(recorder->written, &probe);
-    if (known == NULL) {
+    bool room = known != NULL || has_room(recorder, strlen(probe.path));
+    if (known == NULL && room) {
         known = g_memdup2(&probe, sizeof probe);
         known->path = g_string_chunk_insert_const(recorder->texts, probe.path);
         g_hash_table_add(recorder->written, known);
     }
-    known->what |= what;
+    if (known != NULL)
+        known->what |= what;
     pthread_mutex_unlock(&recorder->lock);
+    if (!room)
+        recorder_uncacheable(recorder, "it wrote too many files");
 }
 
 /* --- sealing ---------------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
 #ifndef TRACE_TRACE_INTERNAL_H
 #define TRACE_TRACE_INTERNAL_H
 
+#include "base/wire.h"
 #include "trace/trace.h"
 
 struct trace {
@@ -22,5 +23,36 @@ void trace_rank(gint64 *times, size_t count);
 
 /* Aspects that a value of this kind has something to say about. */
 unsigned trace_kind_aspects(enum trace_kind kind);
+
+/*
+ * Append field `number`: the Value message of what `aspects` and the value's kind make sense of.
+ * `scratch` is the callee's for the time of the call.
+ */
+void value_put(GByteArray *out, guint32 number, unsigned aspects, const struct trace_value *value,
+               GByteArray *scratch);
+/* Only what value_put() writes for these aspects; texts go to `texts`. */
+bool value_take(const struct wire_field *field, unsigned aspects, GStringChunk *texts,
+                struct trace_value *out);
+
+/* The field's bytes as a string in `texts`; NULL unless WIRE_BYTES and without NUL. */
+char *text_take(const struct wire_field *field, GStringChunk *texts);
+
+/* Fields 1 and 2: how many bytes `path` shares with *last (NULL: none), and the rest. Moves *last.
+ */
+void path_put(GByteArray *out, const char **last, const char *path);
+
+struct path_reader {
+    GStringChunk *texts; /* paths go here */
+    GString *path;       /* scratch */
+    bool repeats;        /* a path may follow itself */
+    const char *last;    /* NULL: none yet */
+    size_t total;        /* bytes of all paths so far, at most TRACE_TEXT_MAX */
+};
+/* The next path, in the form that trace.h keeps and in order; NULL if it is not. */
+const char *path_take(struct path_reader *reader, guint64 shared, const struct wire_field *rest);
+
+/* What path_set_evaluate() encodes: one answer for each path, times as ranks. */
+bool path_set_answer(const struct path_set *set, struct trace_state *state,
+                     struct trace_value *answers, GError **error);
 
 #endif

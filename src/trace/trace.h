@@ -122,8 +122,9 @@ enum trace_write {          /* a set of these; numbers are part of the format */
     TRACE_ATTRIBUTES = 1 << 4, /* mode, owner, times, extended attributes */
 };
 
-/* More paths than this are not recorded: the run is uncacheable. */
+/* More paths, or more bytes of them, are not recorded: the run is uncacheable. */
 #define TRACE_FACTS_MAX (1u << 20)
+#define TRACE_TEXT_MAX (256u << 20)
 
 struct recorder;
 typedef struct recorder recorder;
@@ -170,7 +171,8 @@ struct seal_item {
     struct digest digest;      /* out, if hashed */
     enum seal_outcome outcome; /* out; SEAL_CHANGED beforehand */
 };
-typedef void (*seal_hash)(struct seal_item *items, size_t count, void *user); /* sorted by path */
+typedef void (*seal_hash)(struct seal_item *items, size_t count,
+                          void *user); /* as facts are sorted */
 
 struct trace;
 typedef struct trace trace;
@@ -222,5 +224,86 @@ const struct trace_written *trace_written(const struct trace *trace, size_t inde
  * if it may. Caller frees.
  */
 char *trace_refusal(const struct trace *trace);
+
+/* doc/format/trace.md. Decoding fails with FAULT_CORRUPT. */
+GBytes *trace_encode(const struct trace *trace);
+struct trace *trace_decode(GBytes *bytes, GError **error);
+
+/* --- states: where facts are asked again ------------------------------------------------------ */
+
+struct trace_question {
+    const char *path;
+    unsigned aspects; /* always KIND, never ABSENT: both are the same question */
+};
+
+/*
+ * A state answers for its kind of files: a host directory, a tree, a table. Links are never
+ * followed. One thread at a time.
+ */
+struct trace_state;
+typedef struct trace_state trace_state;
+struct trace_state_operations {
+    /*
+     * answers[i] for questions[i], which ascend by path, none twice; the answers are zero
+     * beforehand. Only what was asked for need be found out. What cannot be looked up or opened is
+     * an answer (TRACE_UNREACHABLE, `unreadable`). Texts in answers live as long as the state. An
+     * error (FAULT_CHANGED, FAULT_CANCELLED) means that the state has no answer now.
+     */
+    bool (*look_up)(struct trace_state *state, const struct trace_question *questions, size_t count,
+                    struct trace_value *answers, GError **error);
+    /*
+     * Append what the directory `path` lists to `names` (struct trace_name), in any order. False
+     * without an error: it is no directory, or cannot be opened.
+     */
+    bool (*list)(struct trace_state *state, const char *path, GArray *names, GError **error);
+    void (*free)(struct trace_state *state);
+};
+struct trace_state {
+    const struct trace_state_operations *operations;
+};
+
+void trace_state_free(struct trace_state *state);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(trace_state, trace_state_free)
+
+/* Nothing but what is put there: for tests. The root "" and "/" are directories. */
+struct trace_state *trace_memory_state_new(void);
+/* kind NOTHING removes. NAMES follow from the paths: `digest` counts for files only. */
+void trace_memory_state_put(struct trace_state *state, const char *path,
+                            const struct trace_value *value);
+
+/* --- path sets -------------------------------------------------------------------------------- */
+
+/*
+ * Which paths a trace asked, and what of each, but no answer. Immutable; equal sets have equal
+ * digests.
+ */
+struct path_set;
+typedef struct path_set path_set;
+struct path_set *path_set_of(const struct trace *trace);
+struct path_set *path_set_ref(struct path_set *set);
+void path_set_unref(struct path_set *set);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(path_set, path_set_unref)
+
+size_t path_set_count(const struct path_set *set);
+const struct trace_question *path_set_at(const struct path_set *set, size_t index);
+
+/* Paths that repeat prefixes are short (doc/format/trace.md). Decoding: FAULT_CORRUPT. */
+GBytes *path_set_encode(const struct path_set *set);
+struct path_set *path_set_decode(GBytes *bytes, GError **error);
+const struct digest *path_set_digest(const struct path_set *set); /* of the encoded bytes */
+
+/* The answers that the trace recorded, as path_set_evaluate() of its path set would give them. */
+void trace_values(const struct trace *trace, GByteArray *values);
+
+/*
+ * The answers that `state` gives, encoded: equal answers are equal bytes, and the order of times is
+ * one of them. On an error `values` is as it was.
+ */
+bool path_set_evaluate(const struct path_set *set, struct trace_state *state, GByteArray *values,
+                       GError **error);
+
+/* What names a result: the action without inputs, what it asked, what the answers were. */
+void trace_strong_key(const struct digest *weak, const struct digest *path_set,
+                      const GByteArray *values, struct digest *out);
 
 #endif

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Print action.txt, result.txt, history.txt or own-outputs.txt: messages put together by hand from
-doc/format/, without any of vial's code.
+"""Print action.txt, result.txt, history.txt, own-outputs.txt, trace.txt or path-set.txt: messages put
+together by hand from doc/format/, without any of vial's code.
 
-usage: records.py action|result|history|own-outputs
+usage: records.py action|result|history|own-outputs|trace|path-set
 """
 import hashlib
 import sys
@@ -159,7 +159,88 @@ OWN = {
     + path("x", (state(FILE, "2"), state(FILE, "3")), (state(FILE, "1"), state(EXECUTABLE, ""))),
 }
 
-RECORDS = {"result": RESULTS, "history": HISTORY, "own-outputs": OWN}
+
+# --- traces and path sets
+
+def value(kind, mode=0, unreadable=0, content=None, target=None, rank=0):
+    out = number(1, kind) if kind else b""
+    out += number(2, mode) if mode else b""
+    out += number(3, 1) if unreadable else b""
+    if content is not None:
+        out += field(4, hashlib.sha256(content).digest()) + number(5, len(content))
+    out += field(6, target) if target is not None else b""
+    return out + (number(7, rank) if rank else b"")
+
+
+def fact(shared, rest, aspects, asked, what, unstable=0):
+    out = number(1, shared) if shared else b""
+    out += field(2, rest) + number(3, aspects)
+    for bit in range(6):
+        out += number(4 + bit, asked[bit]) if asked.get(bit) else b""
+    return field(4, out + (number(10, 1) if unstable else b"") + field(11, what))
+
+
+def written(shared, rest, process, what):
+    out = number(1, shared) if shared else b""
+    return field(5, out + field(2, rest) + number(3, process) + number(4, what))
+
+
+def numbers(tag, *values):
+    return b"".join(number(tag, value) for value in values)
+
+
+NONE, REGULAR, FOLDER, SYMLINK, PIPE = range(5)
+LISTING = bytes([REGULAR]) + b"a.c\0" + bytes([FOLDER]) + b"d\0"
+
+TRACES = {
+    "empty": b"",
+    "full": field(1, "make") + field(2, numbers(1, 1))
+    + field(1, "A=1") + field(1, b"B=\xff") + field(2, numbers(1, 2, 3))
+    + field(1, "/w") + field(1, "/usr/bin/make")
+    + field(3, number(1, 10) + number(2, 99) + numbers(4, 1) + number(5, 2) + number(6, 4)
+            + number(7, 5))
+    + field(1, "cc") + field(1, "-c") + field(1, "a.c") + field(2, numbers(1, 6, 7, 8))
+    + field(1, "/usr/bin/cc")
+    + field(3, number(1, 11) + number(2, 100) + number(3, 1) + number(4, 3) + number(5, 2)
+            + number(6, 4) + number(7, 9))
+    + fact(0, "", 2 | 8, {1: 1, 3: 1}, value(FOLDER, content=LISTING))
+    + fact(0, "/etc/t", 2 | 32, {1: 1, 5: 1}, value(REGULAR, rank=2))
+    + fact(1, "x", 2, {1: 1}, value(REGULAR), unstable=1)
+    + fact(0, "a.c", 2 | 4 | 32, {1: 1, 2: 2, 5: 1},
+           value(REGULAR, mode=0o644, content=b"int main;", rank=1))
+    + fact(2, "o", 1, {0: 1}, value(NONE))
+    + fact(0, "d", 2, {1: 1}, value(FOLDER))
+    + fact(1, "/l", 2 | 16, {1: 2, 4: 2}, value(SYMLINK, target="../x"))
+    + fact(2, "p", 2 | 4, {1: 2, 2: 2}, value(PIPE, mode=0o600))
+    + fact(1, b"-e/\xff", 2 | 4, {1: 2, 2: 2}, value(REGULAR, unreadable=1))
+    + written(0, "a.o", 2, 1 | 2) + written(0, "d/gone", 1, 4)
+    + field(6, "it used the network"),
+}
+
+
+def entry(shared, rest, aspects):
+    out = number(1, shared) if shared else b""
+    return field(1, out + field(2, rest) + (number(3, aspects) if aspects else b""))
+
+
+PATH_SETS = {
+    "empty": b"",
+    "full": entry(0, "", 8) + entry(0, "/etc/t", 32) + entry(1, "x", 0) + entry(0, "a.c", 4 | 32)
+    + entry(2, "o", 0) + entry(0, "d", 0) + entry(1, "/l", 16) + entry(2, "p", 4)
+    + entry(1, b"-e/\xff", 4),
+}
+
+VALUES = b"".join(field(1, one) for one in [
+    value(FOLDER, content=LISTING), value(REGULAR, rank=2), value(REGULAR),
+    value(REGULAR, mode=0o644, content=b"int main;", rank=1), value(NONE), value(FOLDER),
+    value(SYMLINK, target="../x"), value(PIPE, mode=0o600), value(REGULAR, unreadable=1),
+])
+PATH_SETS["values"] = VALUES
+PATH_SETS["strong"] = (field(1, digest("weak")) + field(2, digest(PATH_SETS["full"]))
+                       + field(3, digest(VALUES)))
+
+RECORDS = {"result": RESULTS, "history": HISTORY, "own-outputs": OWN, "trace": TRACES,
+           "path-set": PATH_SETS}
 
 if __name__ == "__main__":
     if sys.argv[1] == "action":

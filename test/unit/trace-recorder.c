@@ -434,11 +434,7 @@ static void assert_same_facts(const struct trace *a, const struct trace *b)
         const struct trace_fact *x = trace_fact(a, i), *y = trace_fact(b, i);
         g_assert_cmpstr(x->path, ==, y->path);
         g_assert_cmpuint(x->aspects, ==, y->aspects);
-        g_assert_cmpuint(x->value.kind, ==, y->value.kind);
-        g_assert_cmpuint(x->value.mode, ==, y->value.mode);
-        g_assert_cmpstr(x->value.target, ==, y->value.target);
-        g_assert_cmpint(x->value.time, ==, y->value.time);
-        g_assert_true(digest_equal(&x->value.digest, &y->value.digest));
+        assert_same_value(&x->value, &y->value);
     }
 }
 
