@@ -17,6 +17,13 @@ void executor_free(struct executor *executor)
         executor->operations->free(executor);
 }
 
+void execution_let_go(struct execution *execution)
+{
+    fd_close(&execution->directory);
+    if (execution->let_go != NULL)
+        execution->let_go(execution->private);
+}
+
 void execution_clear(struct execution *execution)
 {
     if (execution->result == NULL && execution->private == NULL)

@@ -33,8 +33,15 @@ struct execution {
                               when they exist in the store alone */
     char *kept;            /* with request.keep: the directory's path; else NULL */
     void *private;         /* the executor's own; released by execution_clear() */
+    void (*let_go)(void *private); /* may be NULL */
     void (*release)(void *private);
 };
+
+/*
+ * The files are not needed any more: removing them may begin, beside what the caller does until
+ * execution_clear(), which waits for its end. `directory` is -1 afterwards. A kept one stays.
+ */
+void execution_let_go(struct execution *execution);
 
 /* Release everything, the directory included. A zeroed execution is fine. */
 void execution_clear(struct execution *execution);

@@ -182,6 +182,7 @@ struct launch {
 bool sandbox_launch(const struct sandbox *sandbox, const struct action *action, bool keep,
                     struct launch *launch, GError **error);
 void sandbox_order(struct launch *launch, int order); /* to init; without effect if it is gone */
+void sandbox_let_go(struct launch *launch); /* all ends and goes; nobody waits for it yet */
 void sandbox_land(struct launch *launch);
 
 /* sandbox-watch.c: from the order to start to the end of everything the command started. */

@@ -105,19 +105,25 @@ static void await_supervisor(struct launch *launch)
         fd_remove_tree(AT_FDCWD, launch->plan->path, NULL);
 }
 
-void sandbox_land(struct launch *launch)
+void sandbox_let_go(struct launch *launch)
 {
     struct plan *plan = launch->plan;
-    if (plan == NULL)
-        return;
     int order = ORDER_KEEP;
-    if (launch->keep)
+    if (launch->keep && plan->lifeline[0] >= 0)
         send(plan->lifeline[0], &order, sizeof order, MSG_NOSIGNAL);
     fd_close(&launch->directory);
     for (size_t i = 0; i < G_N_ELEMENTS(launch->view_files); i++)
         fd_close(&launch->view_files[i]);
     fd_close(&plan->control[0]);
     fd_close(&plan->lifeline[0]);
+}
+
+void sandbox_land(struct launch *launch)
+{
+    struct plan *plan = launch->plan;
+    if (plan == NULL)
+        return;
+    sandbox_let_go(launch);
     if (launch->supervisor > 0)
         await_supervisor(launch);
     if (launch->temporary_base != NULL)

@@ -67,6 +67,11 @@ static bool observe(const struct sandbox *sandbox, struct launch *launch, struct
     return ok;
 }
 
+static void let_go(void *private)
+{
+    sandbox_let_go(private);
+}
+
 static void release(void *private)
 {
     sandbox_land(private);
@@ -85,6 +90,7 @@ static bool hand_over(struct launch *launch, struct files *files, struct executi
     }
     out->directory = fd_steal(&files->work);
     out->private = g_memdup2(launch, sizeof *launch);
+    out->let_go = let_go;
     out->release = release;
     return true;
 }

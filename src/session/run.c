@@ -376,14 +376,19 @@ static bool deliver(struct run *run, GError **error)
 /* --- execution -------------------------------------------------------------------------------- */
 
 /*
- * Contents of the inputs into the store. The key was made from digests alone, so the contents are
- * captured again: *changed if they are no longer those of the key.
+ * Contents of the inputs into the store, which often has them all: another command had the same.
+ * The key was made from digests alone, so otherwise the contents are captured again: *changed if
+ * they are no longer those of the key. What is collected meanwhile is missed when it is laid out.
  */
 static bool store_inputs(struct run *run, bool *changed, GError **error)
 {
     g_autoptr(store_batch) batch = store_batch_new(run->store);
     g_autoptr(tree) again = NULL;
-    if (!input_put(run->input, batch, error) || !capture_inputs(run, batch, &again, error))
+    if (!input_put(run->input, batch, error))
+        return false;
+    if (store_has_tree(run->store, run->present, NULL))
+        return store_batch_commit(batch, error);
+    if (!capture_inputs(run, batch, &again, error))
         return false;
     *changed = !digest_equal(tree_digest(again), tree_digest(run->present));
     tree_unref(run->present);
@@ -531,6 +536,8 @@ static bool run_command(struct run *run, GError **error)
     store_batch_go_on(batch); /* outputs reach the workspace even if they do not fit the store */
     if (!execute(run, batch, error))
         return false;
+    if (tree_size(run->execution.outputs) == 0)
+        execution_let_go(&run->execution); /* beside the writing of the result */
     bool stored = store_result(run, batch);
     if (run->refusal != NULL && run->spare == NULL && !interrupted(run) && !run->action->network)
         warn(run, "not stored: %s", run->refusal);

@@ -64,40 +64,46 @@ static bool pump(const struct blob_file *file, int from, int to, GError **error)
     return digest_equal(&found, file->digest) || report_damage(file, error);
 }
 
-static bool fill(const struct blob_file *file, int to, GError **error)
-{
-    if (file->digest->size <= WHOLE_SIZE) {
-        g_autoptr(GBytes) bytes = store_get(file->store, file->digest, error);
-        if (bytes == NULL)
-            return false;
-        return fd_write_all(to, g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes), file->what,
-                            error);
-    }
-    autofd int from = store_open_blob(file->store, file->digest, error);
-    if (from < 0)
-        return false;
-    if (ioctl(to, FICLONE, from) == 0)
-        return pump(file, to, -1, error);
-    return pump(file, from, to, error);
-}
+enum {
+    START_SIZE = 8
+};
 
-static bool is_compiled(int file)
+static bool is_compiled(const guint8 *start, size_t size)
 {
     static const struct {
         size_t size;
         const char *bytes;
     } magic[] = { { 4, "\177ELF" }, { 7, "!<arch>" },          { 7, "!<thin>" },
                   { 4, "gpch" },    { 4, "\312\376\272\276" }, { 4, "\0asm" } };
-    char start[8] = { 0 };
-    if (pread(file, start, sizeof start, 0) < 4)
-        return false;
     for (size_t i = 0; i < G_N_ELEMENTS(magic); i++)
-        if (memcmp(start, magic[i].bytes, magic[i].size) == 0)
+        if (size >= magic[i].size && memcmp(start, magic[i].bytes, magic[i].size) == 0)
             return true;
     return false;
 }
 
-static bool set_attributes(const struct blob_file *file, int made, GError **error)
+/* *compiled: did a compiler make what is written to `to`? */
+static bool fill(const struct blob_file *file, int to, bool *compiled, GError **error)
+{
+    if (file->digest->size <= WHOLE_SIZE) {
+        g_autoptr(GBytes) bytes = store_get(file->store, file->digest, error);
+        if (bytes == NULL)
+            return false;
+        *compiled = is_compiled(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
+        return fd_write_all(to, g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes), file->what,
+                            error);
+    }
+    guint8 start[START_SIZE];
+    autofd int from = store_open_blob(file->store, file->digest, error);
+    if (from < 0)
+        return false;
+    *compiled =
+        pread(from, start, sizeof start, 0) == sizeof start && is_compiled(start, sizeof start);
+    if (ioctl(to, FICLONE, from) == 0)
+        return pump(file, to, -1, error);
+    return pump(file, from, to, error);
+}
+
+static bool set_attributes(const struct blob_file *file, int made, bool compiled, GError **error)
 {
     if ((file->owner != (uid_t)-1 || file->group != (gid_t)-1) &&
         fchown(made, file->owner, file->group) < 0)
@@ -109,8 +115,7 @@ static bool set_attributes(const struct blob_file *file, int made, GError **erro
     struct stat asked;
     if (file->observed)
         fstat(made, &asked);
-    gint64 mtime =
-        file->compiled_mtime != 0 && is_compiled(made) ? file->compiled_mtime : file->mtime;
+    gint64 mtime = compiled && file->compiled_mtime != 0 ? file->compiled_mtime : file->mtime;
     const struct timespec times[2] = { fd_timespec(mtime), fd_timespec(mtime) };
     return futimens(made, times) == 0 ||
            fault_errno(error, errno, "cannot set the time of %s", file->what);
@@ -129,7 +134,8 @@ int blob_create(const struct blob_file *file, GError **error)
             fault_errno(error, errno, "cannot create %s", file->what);
         return -1;
     }
-    if (fill(file, made, error) && set_attributes(file, made, error))
+    bool compiled;
+    if (fill(file, made, &compiled, error) && set_attributes(file, made, compiled, error))
         return fd_steal(&made);
     unlinkat(file->directory, file->name, 0);
     return -1;
@@ -143,7 +149,8 @@ int blob_replace(const struct blob_file *file, GError **error)
         fault_errno(error, errno, "cannot create %s", file->what);
         return -1;
     }
-    if (!fill(file, made, error) || !set_attributes(file, made, error)) {
+    bool compiled;
+    if (!fill(file, made, &compiled, error) || !set_attributes(file, made, compiled, error)) {
         fd_discard(file->directory, &temporary);
         return -1;
     }
@@ -160,7 +167,8 @@ bool store_copy_blob(struct store *store, const struct digest *digest, int to, c
     const struct blob_file file = {
         .store = store, .digest = digest, .what = what, .buffer = buffer
     };
-    return fill(&file, to, error);
+    bool ignored;
+    return fill(&file, to, &ignored, error);
 }
 
 bool store_write_file(struct store *store, const struct digest *digest, int directory,
@@ -246,7 +254,7 @@ static bool set_object_time(const struct blob_file *file, int object, const stru
         return true;
     return set_attributes(
         &(struct blob_file){ .mtime = file->mtime, .owner = (uid_t)-1, .group = (gid_t)-1 }, object,
-        NULL);
+        false, NULL);
 }
 
 bool blob_link(const struct blob_file *file, bool *linked, GError **error)

@@ -26,6 +26,18 @@ program() {
     same "$(./main)" hello
 }
 
+@test "a command reads its inputs only if the store lacks one of them" {
+    program hello
+    miss cat main.c greeting.h
+    same "$(events "$EVENTS" captured | wc -l)" 2
+    miss wc main.c greeting.h
+    same "$(events "$EVENTS" captured | wc -l)" 1
+    echo changed >>main.c
+    miss tail -n 1 main.c
+    same "$output" changed
+    same "$(events "$EVENTS" captured | wc -l)" 2
+}
+
 @test "a deleted output comes back" {
     program hello
     miss cc -o main main.c

@@ -100,6 +100,35 @@ static void strangers_directory_is_not_used(void)
     g_assert_cmpstr(g_dir_read_name(scratch), ==, NULL);
 }
 
+static int box_leftovers_but_kept(const struct box *box)
+{
+    g_autofree char *base = box_base(box);
+    g_autoptr(GDir) directory = g_dir_open(base, 0, NULL);
+    int count = 0;
+    for (const char *name; (name = g_dir_read_name(directory)) != NULL;)
+        count += !g_str_has_prefix(name, "kept-");
+    return count;
+}
+
+/* Nobody waits before the end, and what is left of the execution can still be asked for. */
+static void what_is_let_go_goes_and_the_result_stays(void)
+{
+    for (int keep = 0; keep < 2; keep++) {
+        g_autoptr(box) box = box_new();
+        box->request.keep = keep;
+        box_pass(box, "echo > /tmp/file; echo out > file");
+        execution_let_go(&box->execution);
+        execution_let_go(&box->execution);
+        g_assert_cmpint(box->execution.directory, ==, -1);
+        assert_tree(box->execution.outputs, "file=out\n");
+        g_autofree char *kept = g_strdup(box->execution.kept);
+        execution_clear(&box->execution);
+        g_assert_cmpint(box_leftovers_but_kept(box), ==, 0);
+        g_assert_true((kept != NULL) == keep);
+        g_assert_true(kept == NULL || fd_remove_tree(AT_FDCWD, kept, NULL));
+    }
+}
+
 static void scratch_that_cannot_be_written_is_an_error(void)
 {
     g_autoptr(box) box = box_new();
@@ -170,6 +199,8 @@ int main(int argc, char **argv)
     add_sealed(P "refused-namespaces-are-explained", refused_namespaces_are_explained);
     add_sealed(P "masked-proc-is-explained", masked_proc_is_explained);
     add_sealed(P "strangers'-directory-is-not-used", strangers_directory_is_not_used);
+    add_sealed(P "what-is-let-go-goes-and-the-result-stays",
+               what_is_let_go_goes_and_the_result_stays);
     add_sealed(P "scratch-that-cannot-be-written-is-an-error",
                scratch_that_cannot_be_written_is_an_error);
     add_sealed(P "scratch-that-forbids-execution-is-passed-over",
