@@ -403,6 +403,8 @@ static int may_set_xattr(struct request *request)
 {
     if (strncmp(request->name, XATTR_USER_PREFIX, XATTR_USER_PREFIX_LEN) != 0)
         return -EOPNOTSUPP;
+    if (strcmp(request->name, XATTR_USER_PREFIX) == 0)
+        return -EINVAL;
     return permission(request, request->node, W_OK);
 }
 

@@ -303,10 +303,13 @@ int view_getxattr(struct request *request)
 {
     const struct fuse_getxattr_in *in = request->argument;
     struct node *node = request->node;
+    if (strcmp(request->name, XATTR_USER_PREFIX) == 0)
+        return -EINVAL;
     if (!is_shown(request->name))
-        return strncmp(request->name, XATTR_SYSTEM_PREFIX, XATTR_SYSTEM_PREFIX_LEN) == 0
-                   ? -EOPNOTSUPP
-                   : -ENODATA;
+        return strncmp(request->name, XATTR_SECURITY_PREFIX, XATTR_SECURITY_PREFIX_LEN) == 0 ||
+                       strncmp(request->name, XATTR_TRUSTED_PREFIX, XATTR_TRUSTED_PREFIX_LEN) == 0
+                   ? -ENODATA
+                   : -EOPNOTSUPP;
     node_read_xattrs(request->view, node);
     GBytes *value = g_hash_table_lookup(node->xattrs, request->name);
     note_xattrs(request, node);

@@ -146,9 +146,10 @@ void node_free(struct view *view, struct node *node)
     g_free(node);
 }
 
+/* One with names left below, which nobody has asked for yet, is what those will lead to. */
 void node_settle(struct view *view, struct node *node)
 {
-    if (node->lookups == 0 && node->names == NULL && node->handles == NULL && node != view->top)
+    if (node->lookups == 0 && node->names == NULL && node->nlink == 0 && node->handles == NULL)
         node_free(view, node);
 }
 
@@ -205,23 +206,29 @@ struct entry *entry_get(struct node *directory, const char *name)
     return entry;
 }
 
+/* The node keeps its place below, which its names may no longer tell. */
+static void pin_origin(struct node *node)
+{
+    if (!node->below || node->origin != NULL || node->names == NULL)
+        return;
+    g_autoptr(GString) place = g_string_new(NULL);
+    node_below(node, place);
+    node->origin = g_string_free(g_steal_pointer(&place), FALSE);
+}
+
 void entry_attach(struct entry *entry, struct node *node)
 {
+    pin_origin(node);
     entry->state = ENTRY_PRESENT;
     entry->node = node;
     entry->next = node->names;
     node->names = entry;
 }
 
-/* The node keeps its place below, which its name no longer tells. */
 struct node *entry_detach(struct view *view, struct entry *entry)
 {
     struct node *node = entry->node;
-    if (node->below && node->origin == NULL) {
-        g_autoptr(GString) place = g_string_new(NULL);
-        node_below(node, place);
-        node->origin = g_string_free(g_steal_pointer(&place), FALSE);
-    }
+    pin_origin(node);
     for (struct entry **link = &node->names; *link != NULL; link = &(*link)->next)
         if (*link == entry) {
             *link = entry->next;
