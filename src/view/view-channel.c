@@ -12,23 +12,24 @@ struct opcode {
     int (*answer)(struct request *request);
     guint16 size;      /* of the argument that must be there */
     guint8 names;      /* strings that follow it */
+    guint8 components; /* the first of them are names in directories */
     bool unlocked;     /* takes view->lock itself, where it needs it */
     bool without_node; /* header->nodeid means nothing */
 };
 
 static const struct opcode opcodes[] = {
-    [FUSE_LOOKUP] = { view_lookup, 0, 1 },
-    [FUSE_FORGET] = { view_forget, sizeof(struct fuse_forget_in) },
+    [FUSE_LOOKUP] = { view_lookup, 0, 1, 1 },
+    [FUSE_FORGET] = { view_forget, sizeof(struct fuse_forget_in), .without_node = true },
     [FUSE_GETATTR] = { view_getattr, sizeof(struct fuse_getattr_in) },
     [FUSE_SETATTR] = { view_setattr, sizeof(struct fuse_setattr_in) },
     [FUSE_READLINK] = { view_readlink },
-    [FUSE_SYMLINK] = { view_symlink, 0, 2 },
-    [FUSE_MKNOD] = { view_mknod, sizeof(struct fuse_mknod_in), 1 },
-    [FUSE_MKDIR] = { view_mkdir, sizeof(struct fuse_mkdir_in), 1 },
-    [FUSE_UNLINK] = { view_unlink, 0, 1 },
-    [FUSE_RMDIR] = { view_rmdir, 0, 1 },
-    [FUSE_RENAME] = { view_rename, sizeof(struct fuse_rename_in), 2 },
-    [FUSE_LINK] = { view_link, sizeof(struct fuse_link_in), 1 },
+    [FUSE_SYMLINK] = { view_symlink, 0, 2, 1 },
+    [FUSE_MKNOD] = { view_mknod, sizeof(struct fuse_mknod_in), 1, 1 },
+    [FUSE_MKDIR] = { view_mkdir, sizeof(struct fuse_mkdir_in), 1, 1 },
+    [FUSE_UNLINK] = { view_unlink, 0, 1, 1 },
+    [FUSE_RMDIR] = { view_rmdir, 0, 1, 1 },
+    [FUSE_RENAME] = { view_rename, sizeof(struct fuse_rename_in), 2, 2 },
+    [FUSE_LINK] = { view_link, sizeof(struct fuse_link_in), 1, 1 },
     [FUSE_OPEN] = { view_open, sizeof(struct fuse_open_in) },
     [FUSE_READ] = { view_read, sizeof(struct fuse_read_in), .unlocked = true },
     [FUSE_WRITE] = { view_write, sizeof(struct fuse_write_in), .unlocked = true },
@@ -45,14 +46,14 @@ static const struct opcode opcodes[] = {
     [FUSE_RELEASEDIR] = { view_release, sizeof(struct fuse_release_in) },
     [FUSE_FSYNCDIR] = { view_fsync, sizeof(struct fuse_fsync_in) },
     [FUSE_ACCESS] = { view_access, sizeof(struct fuse_access_in) },
-    [FUSE_CREATE] = { view_create, sizeof(struct fuse_create_in), 1 },
+    [FUSE_CREATE] = { view_create, sizeof(struct fuse_create_in), 1, 1 },
     [FUSE_DESTROY] = { view_destroy, .without_node = true },
     [FUSE_BATCH_FORGET] = { view_batch_forget, sizeof(struct fuse_batch_forget_in),
                             .without_node = true },
     [FUSE_FALLOCATE] = { view_fallocate, sizeof(struct fuse_fallocate_in) },
-    [FUSE_RENAME2] = { view_rename2, sizeof(struct fuse_rename2_in), 2 },
+    [FUSE_RENAME2] = { view_rename2, sizeof(struct fuse_rename2_in), 2, 2 },
     [FUSE_LSEEK] = { view_lseek, sizeof(struct fuse_lseek_in) },
-    [FUSE_TMPFILE] = { view_tmpfile, sizeof(struct fuse_create_in), 1 },
+    [FUSE_TMPFILE] = { view_tmpfile, sizeof(struct fuse_create_in), 1 }, /* it is called "/" */
 };
 
 /* Take one string off what is left of the message. */
@@ -67,11 +68,21 @@ static const char *take_name(struct request *request)
     return name;
 }
 
-static bool take_names(struct request *request, unsigned count)
+/* The kernel walks by itself and never asks for these. */
+static bool is_component(const char *name)
 {
-    if (count > 0 && (request->name = take_name(request)) == NULL)
+    return *name != '\0' && strchr(name, '/') == NULL && strcmp(name, ".") != 0 &&
+           strcmp(name, "..") != 0;
+}
+
+static bool take_names(struct request *request, const struct opcode *opcode)
+{
+    if (opcode->names > 0 && (request->name = take_name(request)) == NULL)
         return false;
-    return count < 2 || (request->other = take_name(request)) != NULL;
+    if (opcode->names > 1 && (request->other = take_name(request)) == NULL)
+        return false;
+    return (opcode->components < 1 || is_component(request->name)) &&
+           (opcode->components < 2 || is_component(request->other));
 }
 
 static int answer(struct request *request, const struct opcode *opcode)
@@ -107,5 +118,5 @@ int view_dispatch(struct request *request, const void *message, size_t size)
     request->argument = header + 1;
     request->data = (const guint8 *)(header + 1) + opcode->size;
     request->data_size = rest - extensions - opcode->size;
-    return take_names(request, opcode->names) ? answer(request, opcode) : -EINVAL;
+    return take_names(request, opcode) ? answer(request, opcode) : -EINVAL;
 }

@@ -280,7 +280,7 @@ int view_fallocate(struct request *request)
     const struct fuse_fallocate_in *in = request->argument;
     struct node *node = request->node;
     struct handle *handle = handle_get(request->view, in->fh);
-    if (handle == NULL || handle->node != node)
+    if (handle == NULL || handle->node != node || !S_ISREG(node->mode))
         return -EBADF;
     int rc = data_take(request->view, node, G_MAXUINT64);
     autofd int file = rc < 0 ? -1 : data_open(request->view, node, O_RDWR);
@@ -293,6 +293,8 @@ int view_lseek(struct request *request)
 {
     const struct fuse_lseek_in *in = request->argument;
     struct fuse_lseek_out *out = request->out;
+    if (!S_ISREG(request->node->mode))
+        return -ESPIPE;
     autofd int file = data_open(request->view, request->node, O_RDONLY);
     if (file < 0)
         return file;

@@ -47,8 +47,10 @@ int view_lookup(struct request *request)
 int view_forget(struct request *request)
 {
     const struct fuse_forget_in *in = request->argument;
-    node_forget(request->view, request->node, in->nlookup);
-    return VIEW_NO_REPLY;
+    struct node *node = node_get(request->view, request->header->nodeid);
+    if (node != NULL)
+        node_forget(request->view, node, in->nlookup);
+    return VIEW_NO_REPLY; /* nobody waits for one */
 }
 
 int view_batch_forget(struct request *request)
@@ -292,6 +294,8 @@ static int answer_sized(struct request *request, guint32 wanted, const void *dat
         request->out_size = sizeof *out;
         return 0;
     }
+    if (size > XATTR_SIZE_MAX) /* the kernel takes no more */
+        return -E2BIG;
     if (size > wanted)
         return -ERANGE;
     memcpy(request->out, data, size);

@@ -45,5 +45,7 @@ int permission_to_change(struct request *request, const struct node *directory)
 {
     if (!S_ISDIR(directory->mode))
         return -ENOTDIR;
+    if (directory->names == NULL && directory->id != FUSE_ROOT_ID) /* it was removed */
+        return -ENOENT;
     return permission(request, directory, W_OK | X_OK);
 }
