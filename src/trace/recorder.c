@@ -148,16 +148,6 @@ void recorder_free(struct recorder *recorder)
     free(recorder);
 }
 
-/* Where the kept form of `path` begins in it. */
-static const char *kept_form(const struct recorder *recorder, const char *path)
-{
-    size_t length = recorder->root_length;
-    g_assert(path[0] == '/');
-    if (strncmp(path, recorder->root, length) != 0)
-        return path;
-    return path[length] == '/' ? path + length + 1 : path[length] == '\0' ? path + length : path;
-}
-
 /* --- processes -------------------------------------------------------------------------------- */
 
 static char *keep_text(struct recorder *recorder, const char *text)
@@ -319,7 +309,7 @@ static void note_entry(struct shard *shard, struct entry *entry, unsigned aspect
 
 static struct shard *shard_of(struct recorder *recorder, const char *path, struct entry *probe)
 {
-    const char *kept = kept_form(recorder, path);
+    const char *kept = trace_kept_form(recorder->root, recorder->root_length, path);
     *probe = (struct entry){ .path = kept, .length = strlen(kept) };
     guint64 hash = XXH3_64bits(kept, probe->length);
     probe->hash = (guint)hash;
@@ -358,7 +348,9 @@ void recorder_unstable(struct recorder *recorder, const char *path)
 
 void recorder_write(struct recorder *recorder, const char *path, guint32 process, unsigned what)
 {
-    const struct trace_written probe = { .path = kept_form(recorder, path), .process = process };
+    const struct trace_written probe = {
+        .path = trace_kept_form(recorder->root, recorder->root_length, path), .process = process
+    };
     pthread_mutex_lock(&recorder->lock);
     struct trace_written *known = g_hash_table_lookup(recorder->written, &probe);
     bool room = known != NULL || has_room(recorder, strlen(probe.path));

@@ -21,6 +21,9 @@ struct trace *trace_new(void); /* empty */
 /* Replace the times of `count` values that have one (index by index) by their ranks, from 1. */
 void trace_rank(gint64 *times, size_t count);
 
+/* Where the kept form of the absolute `path` begins in it; root_length 0: the root is "/". */
+const char *trace_kept_form(const char *root, size_t root_length, const char *path);
+
 /* Aspects that a value of this kind has something to say about. */
 unsigned trace_kind_aspects(enum trace_kind kind);
 
@@ -54,5 +57,27 @@ const char *path_take(struct path_reader *reader, guint64 shared, const struct w
 /* What path_set_evaluate() encodes: one answer for each path, times as ranks. */
 bool path_set_answer(const struct path_set *set, struct trace_state *state,
                      struct trace_value *answers, GError **error);
+
+/* --- walking the host's directories (trace-walk.c) ---------------------------------------------
+ */
+
+/*
+ * Finds the directory of one path after another without following any link, and keeps those open
+ * that the next path may need: paths that ascend cost one openat() per directory.
+ */
+struct walk;
+struct walk *walk_new(const char *root, struct stat_cache *cache);
+void walk_free(struct walk *walk);
+
+struct place {
+    int directory;    /* -1: everything that would be in it is `below`; borrowed until the next */
+    const char *name; /* in it; "" for the root or / itself: AT_EMPTY_PATH */
+    enum trace_kind below;
+    struct stat_files *files; /* of the directory */
+};
+void walk_to(struct walk *walk, const char *path, struct place *out);
+
+/* What a look-up that failed with `number` says of the name. */
+enum trace_kind walk_kind_of_error(int number);
 
 #endif

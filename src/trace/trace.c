@@ -84,6 +84,16 @@ int trace_compare_paths(const char *a, const char *b)
     return x < y ? -1 : 1;
 }
 
+const char *trace_kept_form(const char *root, size_t root_length, const char *path)
+{
+    g_assert(path[0] == '/');
+    if (strncmp(path, root, root_length) != 0)
+        return path;
+    if (path[root_length] == '/')
+        return path + root_length + 1;
+    return path[root_length] == '\0' ? path + root_length : path;
+}
+
 void trace_stamp_of(const struct stat *status, struct trace_stamp *out)
 {
     *out = (struct trace_stamp){

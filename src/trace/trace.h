@@ -31,6 +31,7 @@
 #define TRACE_TRACE_H
 
 #include "action/action.h"
+#include "store/capture.h"
 
 #include <sys/stat.h>
 
@@ -270,6 +271,41 @@ struct trace_state *trace_memory_state_new(void);
 /* kind NOTHING removes. NAMES follow from the paths: `digest` counts for files only. */
 void trace_memory_state_put(struct trace_state *state, const char *path,
                             const struct trace_value *value);
+
+/*
+ * The change clock (DESIGN.md, "Times"): for each path, when its present content was first seen
+ * there. A touch or a rewrite of equal content does not move it, an edit does, and so does its
+ * revert. Thread-safe.
+ */
+struct trace_clock;
+typedef struct trace_clock trace_clock;
+struct trace_clock *trace_clock_new(struct store *store); /* NULL: it forgets when it is freed */
+void trace_clock_free(struct trace_clock *clock);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(trace_clock, trace_clock_free)
+
+/*
+ * The time of the absolute `path` that has `content` now: the one remembered for it, else
+ * `changed`, max(mtime, ctime) in ns, which is remembered from now on. Content of a directory is
+ * what it lists, of a link its target.
+ */
+gint64 trace_clock_time(struct trace_clock *clock, const char *path, const struct digest *content,
+                        gint64 changed);
+/* It was written at `time`: whatever was remembered is replaced. */
+void trace_clock_set(struct trace_clock *clock, const char *path, const struct digest *content,
+                     gint64 time);
+void trace_clock_flush(struct trace_clock *clock, struct store_batch *batch);
+
+/*
+ * The host's files: relative paths below the directory `root`, absolute ones from /. Contents and
+ * listings come through `cache` (NULL: all is read), times from `clock` (NULL: max(mtime, ctime)).
+ * What it has answered it does not look up again: it is a state of one moment, to be made anew for
+ * another look-up. Costs one stat per path while nothing has changed.
+ */
+struct trace_state *trace_host_state_new(const char *root, struct stat_cache *cache,
+                                         struct trace_clock *clock);
+
+/* A seal_hash whose `user` is a host state with the recorder's root; uses several threads. */
+void trace_host_hash(struct seal_item *items, size_t count, void *state);
 
 /* --- path sets -------------------------------------------------------------------------------- */
 

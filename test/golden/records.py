@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Print action.txt, result.txt, history.txt, own-outputs.txt, trace.txt or path-set.txt: messages put
-together by hand from doc/format/, without any of vial's code.
+"""Print action.txt, result.txt, history.txt, own-outputs.txt, trace.txt, path-set.txt or clock.txt:
+messages put together by hand from doc/format/, without any of vial's code.
 
-usage: records.py action|result|history|own-outputs|trace|path-set
+usage: records.py action|result|history|own-outputs|trace|path-set|clock
 """
 import hashlib
 import sys
@@ -239,8 +239,20 @@ PATH_SETS["values"] = VALUES
 PATH_SETS["strong"] = (field(1, digest("weak")) + field(2, digest(PATH_SETS["full"]))
                        + field(3, digest(VALUES)))
 
+
+# --- the change clock
+
+def moment(name, content, time):
+    hashed = field(2, hashlib.sha256(content).digest())
+    size = number(3, len(content)) if content else b""
+    return field(1, field(1, name) + hashed + size + (number(4, time) if time else b""))
+
+
+CLOCK = {"folder": moment("a", b"text", 1700000000123456789) + moment("b", b"", 0)
+         + moment(b"\xff", b"x", -7)}
+
 RECORDS = {"result": RESULTS, "history": HISTORY, "own-outputs": OWN, "trace": TRACES,
-           "path-set": PATH_SETS}
+           "path-set": PATH_SETS, "clock": CLOCK}
 
 if __name__ == "__main__":
     if sys.argv[1] == "action":
