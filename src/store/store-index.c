@@ -63,6 +63,7 @@ bool store_index_is_damage(int rc)
 }
 
 static const char damage_mark[] = "damaged";
+static const char new_directory[] = "new", new_file[] = "new/data.mdb";
 
 void store_index_mark_damaged(struct store_index *index)
 {
@@ -196,7 +197,7 @@ static void note_map_size(struct store_index *index)
     index->map_size = info.me_mapsize;
 }
 
-static int open_environment(struct store_index *index, unsigned flags)
+static int try_environment(struct store_index *index, unsigned flags)
 {
     int rc = mdb_env_create(&index->env);
     if (rc != 0)
@@ -216,6 +217,43 @@ static int open_environment(struct store_index *index, unsigned flags)
     }
     if (rc != 0)
         close_environment(index, rc);
+    return rc;
+}
+
+/* Another process may grow the file between the look at its size and the first transaction. */
+static int open_environment(struct store_index *index, unsigned flags)
+{
+    int rc;
+    while ((rc = try_environment(index, flags)) == MDB_MAP_RESIZED)
+        index->map_size *= 2;
+    return rc;
+}
+
+/*
+ * Make data.mdb with nothing in it. LMDB writes two pages; a full disk or death in between would
+ * leave what looks like damage, so they get their name when they are complete. Under
+ * STORE_LOCK_WRITE.
+ */
+static int create_file(const struct store_index *index)
+{
+    MDB_env *env;
+    g_autofree char *path = g_build_filename(index->path, new_directory, NULL);
+    fd_remove_tree(index->directory, new_directory, NULL); /* a creator may have died here */
+    if (mkdirat(index->directory, new_directory, 0700) < 0)
+        return errno;
+    int rc = mdb_env_create(&env);
+    if (rc != 0)
+        return rc;
+    mdb_env_set_mapsize(env, index->map_size);
+    rc = mdb_env_open(env, path, MDB_NOLOCK, 0600);
+    if (rc == 0)
+        rc = mdb_env_sync(env, 1);
+    mdb_env_close(env);
+    if (rc == 0 && renameat(index->directory, new_file, index->directory, "data.mdb") < 0)
+        rc = errno;
+    if (rc == 0)
+        fsync(index->directory);
+    fd_remove_tree(index->directory, new_directory, NULL);
     return rc;
 }
 
@@ -257,19 +295,15 @@ struct store_index *store_index_open(int store, const char *path, enum store_ind
     index->read_only = how == STORE_INDEX_READ;
     pthread_rwlock_init(&index->map_lock, NULL);
     pthread_mutex_init(&index->relax_lock, NULL);
-    size_t file_size;
+    size_t file_size, page = (size_t)sysconf(_SC_PAGESIZE);
+    index->map_size = map_size != 0 ? (map_size + page - 1) / page * page : DEFAULT_MAP_SIZE;
     *rc = check_file(directory, &file_size);
     if (*rc == ENOENT && how == STORE_INDEX_CREATE)
-        *rc = 0;
-    if (*rc == 0) {
-        size_t page = (size_t)sysconf(_SC_PAGESIZE);
-        index->map_size = map_size != 0 ? (map_size + page - 1) / page * page : DEFAULT_MAP_SIZE;
-        while (index->map_size < file_size)
-            index->map_size *= 2;
+        *rc = create_file(index);
+    while (index->map_size < file_size)
+        index->map_size *= 2;
+    if (*rc == 0)
         *rc = open_somehow(index);
-    }
-    if (*rc == 0 && how == STORE_INDEX_CREATE)
-        fsync(directory); /* LMDB syncs the file, not its name */
     if (*rc == 0)
         return index;
     store_index_close(index);

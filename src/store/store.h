@@ -101,7 +101,7 @@ void store_record_each(struct store *store, enum store_table table, store_record
 
 /*
  * A batch gathers blobs and records and makes them visible together. Large blobs go to temporary
- * files at once, small ones wait in memory (a batch that grows past some 64 MiB commits its blobs
+ * files at once, small ones wait in memory (a batch that grows past some 16 MiB commits its blobs
  * early; records always wait for store_batch_commit()). Bytes are synced before the index names
  * them. Putting what is already there costs a look-up.
  */
