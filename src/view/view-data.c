@@ -2,8 +2,7 @@
 /*
  * The data of regular files: below, or in a file of scratch/ that is named by a number.
  *
- * Data moves to scratch/ when it is first written. Handles that are open then are led there, but
- * for those that the kernel passes through to the file below.
+ * Data moves to scratch/ when it is first written. Handles that are open then are led there.
  */
 #include "view/view-internal.h"
 
@@ -11,6 +10,11 @@
 
 #include <string.h>
 #include <unistd.h>
+
+/* How long a close is waited for before somebody is believed to have a program open. */
+enum {
+    CLOSE_MICROSECONDS = 50000
+};
 
 struct scratch_name {
     char text[24];
@@ -101,9 +105,26 @@ static void lead_handles(struct view *view, struct node *node)
     }
 }
 
+/*
+ * The kernel reads the file below for those who have it open, and cannot be led elsewhere. It tells
+ * of a close(2) a moment after that has returned, so this waits for what is on its way.
+ */
+static bool wait_until_unpassed(struct view *view, const struct node *node)
+{
+    gint64 deadline = g_get_monotonic_time() + CLOSE_MICROSECONDS;
+    while (node->passed > 0 && node->data == DATA_BELOW)
+        if (!g_cond_wait_until(&view->released, &view->lock, deadline))
+            return false;
+    return true;
+}
+
 int data_take(struct view *view, struct node *node, guint64 keep)
 {
     if (node->data == DATA_SCRATCH)
+        return 0;
+    if (!wait_until_unpassed(view, node))
+        return -ETXTBSY;
+    if (node->data == DATA_SCRATCH) /* somebody else was faster */
         return 0;
     autofd int from = keep > 0 ? data_open(view, node, O_RDONLY) : -1;
     if (keep > 0 && from < 0)
@@ -118,9 +139,6 @@ int data_take(struct view *view, struct node *node, guint64 keep)
     }
     const struct timespec times[2] = { timespec_of(node->atime), timespec_of(node->mtime) };
     futimens(to, times);
-    if (node->backing != 0 && node->passed > 0 && view->recorder != NULL)
-        recorder_uncacheable(view->recorder, "a file was written while another process read it, "
-                                             "which went on reading what was there before");
     guint32 backing = (guint32)node->backing;
     if (backing != 0)
         ioctl(view->channel, FUSE_DEV_IOC_BACKING_CLOSE, &backing);

@@ -4,13 +4,16 @@
 
 #include "base/fd.h"
 
+#include <elf.h>
 #include <linux/falloc.h>
 #include <string.h>
 #include <unistd.h>
 
 /*
- * Files of at least this size below are passed through. A smaller one costs less to read once than
- * to hand to the kernel, and can be written by others while it is open.
+ * Programs and shared libraries of at least this size below are passed through, so that all views
+ * share the host's pages of them. A smaller one costs less to read once than to hand to the kernel.
+ * While it is passed through nobody can write to it, just as to a program that runs; other files
+ * may well be written while somebody reads them.
  */
 enum {
     PASS_SIZE = 256 << 10
@@ -23,11 +26,28 @@ static bool is_for_writing(guint32 flags)
 
 /* --- open ------------------------------------------------------------------------------------- */
 
-static bool should_pass(const struct view *view, const struct node *node)
+static bool is_program(struct view *view, struct node *node)
+{
+    Elf64_Half kind = ET_NONE; /* in the same place for 32 bits */
+    char magic[SELFMAG];
+    if (node->looked_into)
+        return node->program;
+    autofd int file = data_open(view, node, O_RDONLY);
+    node->looked_into = true;
+    node->program = pread(file, magic, SELFMAG, 0) == SELFMAG &&
+                    memcmp(magic, ELFMAG, SELFMAG) == 0 &&
+                    pread(file, &kind, sizeof kind, EI_NIDENT) == sizeof kind &&
+                    (kind == ET_EXEC || kind == ET_DYN);
+    return node->program;
+}
+
+static bool should_pass(struct view *view, struct node *node)
 {
     if (!view->passes || node->cached > 0)
         return false;
-    return node->passed > 0 || node->data == DATA_SCRATCH || node->size >= PASS_SIZE;
+    if (node->passed > 0 || node->data == DATA_SCRATCH)
+        return true;
+    return node->size >= PASS_SIZE && is_program(view, node);
 }
 
 /* Hand the file of `node` to the kernel, once for all who open it. */
@@ -56,17 +76,14 @@ static int open_descriptor(struct view *view, struct handle *handle)
     return handle->descriptor < 0 ? handle->descriptor : 0;
 }
 
-/*
- * Cached or passed through, as those who have it open already. Whoever writes to what is being
- * passed through from below is served by us alone: it is another file by now.
- */
+/* Cached or passed through, as those who have it open already. */
 static int open_node(struct request *request, struct node *node, guint32 flags,
                      struct protocol_open_out *out)
 {
     struct view *view = request->view;
     struct handle *handle = handle_new(view, node, flags);
     *out = (struct protocol_open_out){ .fh = handle->id };
-    if (should_pass(view, node) && (node->passed == 0 || node->backing != 0) && pass(view, node)) {
+    if (should_pass(view, node) && pass(view, node)) {
         handle->kind = HANDLE_PASSED;
         node->passed++;
         node->written_past |= is_for_writing(flags);
@@ -79,12 +96,9 @@ static int open_node(struct request *request, struct node *node, guint32 flags,
         handle_release(view, handle);
         return rc;
     }
-    handle->kind = node->passed > 0 ? HANDLE_DIRECT : HANDLE_CACHED;
-    node->cached += handle->kind == HANDLE_CACHED;
-    node->written_past |= handle->kind == HANDLE_DIRECT && is_for_writing(flags);
-    out->open_flags = handle->kind == HANDLE_DIRECT ? FOPEN_DIRECT_IO
-                      : node->written_past          ? 0
-                                                    : FOPEN_KEEP_CACHE;
+    handle->kind = HANDLE_CACHED;
+    node->cached++;
+    out->open_flags = node->written_past ? 0 : FOPEN_KEEP_CACHE;
     return 0;
 }
 

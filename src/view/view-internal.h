@@ -73,9 +73,10 @@ struct node {
     bool below;   /* it has a place below */
     bool changed; /* attributes are no longer those below */
     bool timed;   /* its time is of this action's making */
-    bool linked_elsewhere; /* it had, or has, another name than it has below */
-    bool written_past;     /* data may have changed without the kernel's cache knowing */
-    bool listed;           /* directory: every name below is among the children */
+    bool linked_elsewhere;     /* it had, or has, another name than it has below */
+    bool written_past;         /* data may have changed without the kernel's cache knowing */
+    bool listed;               /* directory: every name below is among the children */
+    bool looked_into, program; /* below it is a program or a shared library, once looked into */
     enum data_source data;
     guint64 scratch;      /* name of its file in scratch/; 0: none */
     GHashTable *children; /* directory: name -> struct entry */
@@ -97,7 +98,6 @@ struct handle { /* what is open */
     enum handle_kind {
         HANDLE_CACHED,
         HANDLE_PASSED,
-        HANDLE_DIRECT,
         HANDLE_DIRECTORY,
     } kind;
     GPtrArray *listing; /* of a directory: struct listed */
@@ -111,6 +111,7 @@ struct slots {
 
 struct view {
     GMutex lock;
+    GCond released; /* a handle that was passed through */
     int root, scratch, processes;
     uid_t owner;
     gid_t group;

@@ -87,6 +87,8 @@ void handle_release(struct view *view, struct handle *handle)
     struct node *node = handle->node;
     node->cached -= handle->kind == HANDLE_CACHED;
     node->passed -= handle->kind == HANDLE_PASSED;
+    if (handle->kind == HANDLE_PASSED)
+        g_cond_broadcast(&view->released);
     handle_free(view, handle);
     node_settle(view, node);
 }

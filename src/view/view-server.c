@@ -13,6 +13,7 @@ struct view *view_new(const struct view_options *options)
 {
     struct view *view = g_new0(struct view, 1);
     g_mutex_init(&view->lock);
+    g_cond_init(&view->released);
     view->root = options->root;
     view->scratch = options->scratch;
     view->processes = options->processes;
@@ -51,6 +52,7 @@ void view_free(struct view *view)
     g_ptr_array_unref(view->handles.items);
     g_array_unref(view->handles.free);
     g_ptr_array_unref(view->threads);
+    g_cond_clear(&view->released);
     g_mutex_clear(&view->lock);
     g_free(view);
 }
