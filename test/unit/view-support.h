@@ -44,7 +44,7 @@ static inline void host_mkdir(const struct scene *scene, const char *path)
 
 static inline char *read_text(int directory, const char *path)
 {
-    autofd int file = openat(directory, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    autofd int file = openat(directory, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (file < 0)
         return NULL;
     g_autoptr(GBytes) bytes = fd_read_all(file, 1 << 26, path, NULL);
