@@ -25,7 +25,7 @@ void entry_place(struct view *view, struct entry *entry, struct node *node)
 {
     entry->changed = true;
     if (node->ino == 0)
-        node_give_number(view, node, entry->directory, entry->name);
+        node->ino = number_for(view, entry);
     node->nlink += !S_ISDIR(node->mode) || node->nlink == 0;
     node->ctime = view_now();
     entry_attach(entry, node);

@@ -199,8 +199,7 @@ int view_tmpfile(struct request *request)
         rc = make_file(request, in, &node);
     if (rc < 0)
         return rc;
-    g_autofree char *name = g_strdup_printf("#%" G_GUINT64_FORMAT, node->scratch);
-    node_give_number(request->view, node, request->node, name);
+    node->ino = number_for_nameless(request->view, node->scratch);
     node->nlink = 0;
     rc = answer_open(request, node, in->flags & ~(guint32)(O_EXCL | O_CREAT));
     if (rc < 0)

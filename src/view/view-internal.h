@@ -50,6 +50,8 @@ struct entry { /* one name in one directory */
     bool changed; /* the name was made, removed or given to another node here */
     bool noted;   /* it is on record that this name is absent */
     guint32 kind; /* S_IFMT bits of what lies below */
+    guint32 made; /* how many nodes were given a number here */
+    guint64 ino;  /* listed, and not yet asked for: the number it will have; 0: none yet */
     char name[];
 };
 
@@ -137,8 +139,8 @@ struct view {
 struct node *node_get(struct view *view, guint64 id); /* NULL: no such number */
 struct node *node_root(struct view *view);
 struct node *node_new(struct view *view, guint32 mode); /* nlink and ino are the caller's to set */
-void node_give_number(struct view *view, struct node *node, const struct node *directory,
-                      const char *name); /* of its first name */
+guint64 number_for(struct view *view, struct entry *entry); /* of what first has this name */
+guint64 number_for_nameless(struct view *view, guint64 count);
 GHashTable *links_new(void);
 void node_free(struct view *view, struct node *node);
 void node_forget(struct view *view, struct node *node, guint64 count);

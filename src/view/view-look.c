@@ -153,11 +153,10 @@ static struct listed *list_entry(struct view *view, struct entry *entry)
 {
     size_t size = strlen(entry->name) + 1;
     struct listed *listed = g_malloc(sizeof *listed + size);
-    struct entry *found;
-    if (entry->state == ENTRY_UNSEEN) /* its number is a matter of its path, and of its links */
-        entry_find(view, entry->directory, entry->name, &found);
+    if (entry->state == ENTRY_UNSEEN && entry->ino == 0)
+        entry->ino = number_for(view, entry);
     listed->kind = entry->node != NULL ? entry->node->mode & S_IFMT : entry->kind;
-    listed->ino = entry->node != NULL ? entry->node->ino : 1;
+    listed->ino = entry->node != NULL ? entry->node->ino : entry->ino;
     listed->own = entry->changed;
     memcpy(listed->name, entry->name, size);
     return listed;

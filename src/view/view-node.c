@@ -93,19 +93,36 @@ void handle_release(struct view *view, struct handle *handle)
     node_settle(view, node);
 }
 
-/*
- * From the first path, so that it does not depend on who came first, and below 2^32, for programs
- * with a 32-bit ino_t. Two nodes never share one: a file made where another was renamed away.
- */
-static guint64 choose_number(struct view *view, const struct node *directory, const char *name)
+/* Below 2^32, for programs with a 32-bit ino_t. No number is given twice. */
+static guint64 choose_number(struct view *view, const char *key, size_t size, guint64 seed)
 {
-    g_autoptr(GString) path = g_string_new(NULL);
-    if (directory != NULL && !entry_path(directory, name, path))
-        g_string_append(path, name);
-    guint64 number = XXH3_64bits(path->str, path->len) & 0xffffffff;
+    guint64 number = XXH3_64bits_withSeed(key, size, seed) & 0xffffffff;
     while (number < 2 || !g_hash_table_add(view->inodes, GSIZE_TO_POINTER(number)))
         number = (number + 1) & 0xffffffff;
     return number;
+}
+
+/*
+ * From the path and how often something was made there, so that it depends neither on who came
+ * first nor on when the kernel forgets what was removed. A number that a listing has told is kept
+ * for the node; but a file with several names below has the number of the one that is asked for
+ * first, whatever a listing says of the others: telling them apart would take a look at each.
+ */
+guint64 number_for(struct view *view, struct entry *entry)
+{
+    guint64 number = entry->ino;
+    entry->ino = 0;
+    if (number != 0)
+        return number;
+    g_autoptr(GString) path = g_string_new(NULL);
+    if (!entry_path(entry->directory, entry->name, path))
+        g_string_append(path, entry->name);
+    return choose_number(view, path->str, path->len, entry->made++);
+}
+
+guint64 number_for_nameless(struct view *view, guint64 count)
+{
+    return choose_number(view, "", 0, count);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -329,7 +346,7 @@ static struct node *node_from_below(struct view *view, struct entry *entry,
     if (node == NULL) {
         node = node_new(view, status->st_mode);
         copy_status(node, status);
-        node->ino = choose_number(view, entry->directory, entry->name);
+        node->ino = number_for(view, entry);
         if (several)
             g_hash_table_add(view->links, node);
     }
@@ -434,19 +451,13 @@ void node_drop_privileges(struct node *node)
         node->mode &= ~(guint32)S_ISGID;
 }
 
-void node_give_number(struct view *view, struct node *node, const struct node *directory,
-                      const char *name)
-{
-    node->ino = choose_number(view, directory, name);
-}
-
 struct node *node_root(struct view *view)
 {
     struct stat status = { .st_mode = S_IFDIR | 0755 };
     fstat(view->root, &status);
     struct node *node = node_new(view, status.st_mode);
     copy_status(node, &status);
-    node->ino = choose_number(view, NULL, "");
+    node->ino = number_for_nameless(view, 0);
     return node;
 }
 
