@@ -91,7 +91,8 @@ struct result {
     gint64 started;            /* microseconds since the epoch */
     gint64 wall, user, system; /* microseconds */
     gint64 max_rss;            /* bytes */
-    char *uncacheable;         /* one sentence why this must not be stored (V8); NULL: it may */
+    GArray *observed;  /* struct digest: blobs that tell what it saw; kept with the result */
+    char *uncacheable; /* one sentence why this must not be stored (V8); NULL: it may */
 };
 typedef struct result result;
 

@@ -21,6 +21,7 @@ struct result *result_new(void)
     struct result *result = g_new0(struct result, 1);
     result->stdout_blob = result->stderr_blob = result->outputs = *digest_empty();
     result->order = g_array_new(FALSE, FALSE, sizeof(struct output_piece));
+    result->observed = g_array_new(FALSE, FALSE, sizeof(struct digest));
     result->extras = g_ptr_array_new_with_free_func(extra_free);
     return result;
 }
@@ -30,6 +31,7 @@ void result_free(struct result *result)
     if (result == NULL)
         return;
     g_array_unref(result->order);
+    g_array_unref(result->observed);
     g_ptr_array_unref(result->extras);
     g_strfreev(result->deleted);
     g_strfreev(result->missing);
@@ -55,6 +57,7 @@ enum { /* message Result */
     SYSTEM = 13,
     MAX_RSS = 14,
     STARTED = 15,
+    OBSERVED = 16,
 };
 
 static void put_digest(GByteArray *out, guint32 number, const struct digest *digest)
@@ -110,6 +113,8 @@ GBytes *result_encode(const struct result *result)
     wire_put_varint(out, SYSTEM, (guint64)result->system);
     wire_put_varint(out, MAX_RSS, (guint64)result->max_rss);
     wire_put_varint(out, STARTED, (guint64)result->started);
+    for (guint i = 0; i < result->observed->len; i++)
+        put_digest(out, OBSERVED, &g_array_index(result->observed, struct digest, i));
     return g_byte_array_free_to_bytes(out);
 }
 
@@ -208,6 +213,15 @@ static bool take_extra(const struct wire_field *outer, GPtrArray *extras)
     return !reader.failed && extra->path != NULL;
 }
 
+static bool take_observed(const struct wire_field *field, GArray *observed)
+{
+    struct digest digest;
+    bool ok = take_digest(field, &digest);
+    if (ok)
+        g_array_append_val(observed, digest);
+    return ok;
+}
+
 static bool take_listed(const struct wire_field *field, GPtrArray *list, bool is_path)
 {
     char *text = wire_field_string(field);
@@ -257,6 +271,8 @@ static bool take_field(const struct wire_field *field, struct result *result, GP
         return take_time(field, &result->max_rss);
     case STARTED:
         return take_time(field, &result->started);
+    case OBSERVED:
+        return take_observed(field, result->observed);
     default:
         return false;
     }
@@ -309,5 +325,6 @@ void result_references(const struct result *result, GArray *blobs, GArray *trees
 {
     g_array_append_val(blobs, result->stdout_blob);
     g_array_append_val(blobs, result->stderr_blob);
+    g_array_append_vals(blobs, result->observed->data, result->observed->len);
     g_array_append_val(trees, result->outputs);
 }

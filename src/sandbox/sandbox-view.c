@@ -41,6 +41,7 @@ struct view *sandbox_view_start(const struct sandbox *sandbox, struct launch *la
         .owner = geteuid(),
         .group = getegid(),
         .recorder = sandbox->view->recorder,
+        .times = sandbox->view->times,
         .processes = -1,
         .plain = sandbox->view->plain,
     };

@@ -55,6 +55,7 @@ const char *sandbox_level_name(enum sandbox_level level);
 struct sandbox_view {
     const char *workspace;     /* absolute; what is written there is output */
     struct recorder *recorder; /* or NULL */
+    struct trace_state *times; /* view_options.times */
     bool plain;                /* view_options.plain */
 };
 

@@ -324,7 +324,7 @@ static bool keep_entry(struct work *work, const char *path, const struct tree_en
     const struct output_extra *extra = g_hash_table_lookup(work->extras, path);
     struct present present;
     work->commit->unchanged += entry->kind != TREE_DIRECTORY;
-    if (entry->kind == TREE_SYMLINK || !has_chosen_mode(work, entry, extra))
+    if (entry->kind == TREE_SYMLINK || extra == NULL || !has_chosen_mode(work, entry, extra))
         return true;
     if (entry->kind == TREE_DIRECTORY) {
         g_ptr_array_add(work->sealed, g_strdup(path));
@@ -333,11 +333,17 @@ static bool keep_entry(struct work *work, const char *path, const struct tree_en
     int parent = open_parent(work, path);
     const char *name = base_name(path);
     if (parent < 0 || fstatat(parent, name, &present.status, AT_SYMLINK_NOFOLLOW) < 0 ||
-        (present.status.st_mode & 07777) == extra->mode || !present_look(parent, name, &present) ||
+        !S_ISREG(present.status.st_mode))
+        return true;
+    const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, fd_timespec(extra->mtime) };
+    bool retime = work->commit->times && extra->mtime > 0;
+    bool same_mode = (present.status.st_mode & 07777) == extra->mode;
+    if ((!retime && same_mode) || !present_look(parent, name, &present) ||
         !same(&present.entry, entry))
         return true;
-    return fchmodat(parent, name, extra->mode, 0) == 0 ||
-           failed(error, "cannot set the mode of", path);
+    return ((same_mode || fchmodat(parent, name, extra->mode, 0) == 0) &&
+            (!retime || utimensat(parent, name, times, AT_SYMLINK_NOFOLLOW) == 0)) ||
+           failed(error, "cannot set the mode or time of", path);
 }
 
 static bool commit_entry(struct work *work, const char *path, const struct tree_entry *entry,

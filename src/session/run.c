@@ -7,6 +7,7 @@
 #include "base/fd.h"
 #include "cache/cache.h"
 #include "sandbox/sandbox.h"
+#include "session/observed.h"
 #include "session/session-internal.h"
 
 #include <string.h>
@@ -29,6 +30,7 @@ struct run {
     struct tree *present; /* the inputs as they lie in the workspace */
     struct tree *stale;   /* what declared outputs are before the run; or NULL */
     struct own *own;
+    struct observed *observed; /* NULL: it is sealed */
     struct digest weak, key;
     gint64 newest;
     struct cached cached;
@@ -46,6 +48,7 @@ static void run_clear(struct run *run)
     execution_clear(&run->execution);
     cached_clear(&run->cached);
     own_free(run->own);
+    observed_free(run->observed);
     g_clear_pointer(&run->present, tree_unref);
     g_clear_pointer(&run->stale, tree_unref);
     glob_free(run->input_glob);
@@ -198,6 +201,8 @@ static bool observe(struct run *run, GError **error)
     char **platform = platform_fingerprint(run->session->stats, run->action, isolation, error);
     if (platform == NULL)
         return false;
+    if (run->request->view)
+        observed_add_platform(run->session, &platform);
     g_strfreev(run->action->platform);
     run->action->platform = platform;
     return true;
@@ -211,8 +216,8 @@ static void make_key(struct run *run)
         run->own = own_load(run->store, &run->weak);
     }
     if (run->request->view) { /* what it will see is not known yet */
-        action_digest(run->action, &run->key);
-        run->out->key = run->key;
+        action_digest(run->action, &run->weak);
+        run->out->key = run->key = run->weak;
         return;
     }
     tree_unref(run->action->inputs);
@@ -223,18 +228,33 @@ static void make_key(struct run *run)
 
 /* --- reuse ------------------------------------------------------------------------------------ */
 
+/* The first phase has found out what to ask; this is the second. */
+static bool find_seen(struct run *run)
+{
+    g_autoptr(GError) error = NULL;
+    if (observed_find(run->observed, &run->weak, &run->key, &run->reason, &error)) {
+        run->out->key = run->key;
+        return cache_find(run->store, &run->key, run->request->cache_failures, &run->cached);
+    }
+    if (error != NULL)
+        run->reason = g_strdup(error->message);
+    return false;
+}
+
 static bool look_up(struct run *run)
 {
     char text[DIGEST_TEXT_SIZE];
     bool hit = false;
     g_clear_pointer(&run->reason, g_free);
     cached_clear(&run->cached);
-    if (run->request->view)
-        run->reason = g_strdup("what a view will be asked for is not known beforehand");
-    else if (run->request->no_cache)
+    if (run->request->view && run->observed == NULL)
+        run->observed = observed_new(run->session, run->store);
+    if (run->request->no_cache)
         run->reason = g_strdup("--no-cache");
     else if (run->request->refresh)
         run->reason = g_strdup("--refresh");
+    else if (run->request->view)
+        hit = find_seen(run);
     else
         hit = cache_find(run->store, &run->key, run->request->cache_failures, &run->cached);
     if (!hit && run->reason == NULL)
@@ -279,6 +299,7 @@ static bool commit(struct run *run, const struct tree *outputs, const struct res
         .result = result,
         .source = source,
         .exact = run->request->view,
+        .times = run->request->view && !run->out->hit && run->cached.result == NULL,
         .git_named = run->request->view || selection_names(run->request->inputs, ".git") ||
                      selection_names(run->request->outputs, ".git"),
         .began = run->began,
@@ -445,6 +466,8 @@ static bool execute(struct run *run, struct store_batch *batch, GError **error)
 {
     const struct sandbox_view view = {
         .workspace = run->session->root,
+        .recorder = run->observed == NULL ? NULL : observed_recorder(run->observed),
+        .times = run->observed == NULL ? NULL : observed_times(run->observed),
         .plain = run->request->view_plain,
     };
     struct sandbox_options options = {
@@ -487,7 +510,35 @@ static const char *refusal(const struct run *run)
         return "the store could not be written";
     if (run->action->network)
         return "it could use the network";
-    return cache_refusal(run->execution.result);
+    const char *unseen = run->observed == NULL ? NULL : observed_seal(run->observed);
+    return unseen != NULL ? unseen : cache_refusal(run->execution.result);
+}
+
+static bool fail_to_store(struct run *run, const GError *error)
+{
+    run->refusal = run->failure = g_strdup(error->message);
+    return false;
+}
+
+/* The same of a run in a view; its action is kept by its weak key, for `vial why`. */
+static bool store_observed(struct run *run, struct store_batch *batch)
+{
+    struct digest ignored;
+    struct result *result = run->execution.result;
+    g_autoptr(GError) error = NULL;
+    if (run->refusal == NULL) {
+        if (!observed_record(run->observed, batch, result, &run->key, &error) ||
+            !action_store(run->action, batch, &ignored, &error))
+            return fail_to_store(run, error);
+        g_array_append_val(result->observed, run->weak);
+        cache_record(batch, &run->key, result);
+        run->out->key = run->key;
+    }
+    observed_learn(run->observed, run->execution.outputs, result, batch);
+    stat_cache_flush(run->session->stats, batch);
+    if (!store_batch_commit(batch, &error))
+        return fail_to_store(run, error);
+    return run->refusal == NULL;
 }
 
 /* Result, own outputs, action and what was learned about files: all in one commit, or none. */
@@ -499,11 +550,8 @@ static bool store_result(struct run *run, struct store_batch *batch)
     run->refusal = refusal(run);
     if (run->request->no_cache || run->spare != NULL)
         return false;
-    if (run->request->view) {
-        stat_cache_flush(run->session->stats, batch);
-        store_batch_commit(batch, NULL);
-        return false;
-    }
+    if (run->request->view)
+        return store_observed(run, batch);
     if (own_learn(run->own, run->action->inputs, run->execution.outputs, result->deleted))
         own_record(run->own, batch, &run->weak);
     if (run->refusal == NULL)
@@ -511,8 +559,7 @@ static bool store_result(struct run *run, struct store_batch *batch)
     stat_cache_flush(run->session->stats, batch);
     if (action_store(run->action, batch, &ignored, &error) && store_batch_commit(batch, &error))
         return run->refusal == NULL;
-    run->refusal = run->failure = g_strdup(error->message);
-    return false;
+    return fail_to_store(run, error);
 }
 
 static void trim(struct run *run, bool stored)
@@ -560,7 +607,7 @@ static bool claim(struct run *run, bool *waited, GError **error)
 {
     char text[DIGEST_TEXT_SIZE];
     *waited = false;
-    if (run->request->no_cache || run->request->view || run->claim != NULL)
+    if (run->request->no_cache || run->claim != NULL)
         return true;
     run->claim = store_claim(run->store, &run->key, run->request->interrupt, waited, error);
     if (*waited)
@@ -603,8 +650,10 @@ static bool may_try_again(struct run *run, const GError *cause, int attempt)
 
 static bool learn_and_deliver(struct run *run, GError **error)
 {
-    if (stat_cache_dirty(run->session->stats) && !store_is_read_only(run->store)) {
+    bool learned = stat_cache_dirty(run->session->stats) || observed_has_learned(run->observed);
+    if (learned && !store_is_read_only(run->store)) {
         g_autoptr(store_batch) batch = store_batch_new(run->store);
+        observed_flush(run->observed, batch);
         stat_cache_flush(run->session->stats, batch);
         store_batch_commit(batch, NULL); /* a cache: what it does not hold is hashed again */
     }
@@ -632,7 +681,7 @@ static bool attempt(struct run *run, bool *provided, GError **error)
     g_autoptr(GError) local = NULL;
     if (hit && learn_and_deliver(run, &local))
         return true;
-    if (local == NULL && !*provided && !run->request->view)
+    if (local == NULL && !*provided)
         *provided = provide_inputs(run, &changed, &local);
     if (local == NULL && !changed && run_command(run, &local))
         return true;

@@ -83,6 +83,7 @@ struct commit {
     const struct glob *stale_glob;
     const struct tree *outputs;
     const struct result *result;
+    bool times;     /* what was written has the time of the writing, even if it was there before */
     bool exact;     /* modes are as the command chose them, under the caller's own umask */
     bool git_named; /* -i or -o names one: rule 5 of commit.c does not hold */
     int source;     /* where outputs lie as files, or -1: in the store */

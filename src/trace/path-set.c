@@ -196,6 +196,21 @@ bool path_set_evaluate(const struct path_set *set, struct trace_state *state, GB
     return true;
 }
 
+bool path_set_decode_values(const struct path_set *set, GBytes *values, GStringChunk *texts,
+                            struct trace_value *answers, GError **error)
+{
+    struct wire_reader reader;
+    struct wire_field field;
+    size_t count = 0;
+    wire_reader_init(&reader, g_bytes_get_data(values, NULL), g_bytes_get_size(values));
+    while (count < path_set_count(set) && wire_next(&reader, &field) && field.number == 1 &&
+           value_take(&field, path_set_at(set, count)->aspects & ASKED, texts, &answers[count]))
+        count++;
+    if (count == path_set_count(set) && !wire_next(&reader, &field) && !reader.failed)
+        return true;
+    return fault_set(error, FAULT_CORRUPT, "the values of a path set are malformed");
+}
+
 static void put_digest(GByteArray *out, guint32 number, const struct digest *digest)
 {
     g_autoptr(GByteArray) message = g_byte_array_new();

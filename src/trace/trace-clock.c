@@ -141,6 +141,19 @@ static struct folder *load(struct trace_clock *clock, const char *directory)
     return folder_new();
 }
 
+bool trace_clock_dirty(struct trace_clock *clock)
+{
+    GHashTableIter each;
+    void *folder;
+    bool dirty = false;
+    pthread_mutex_lock(&clock->lock);
+    g_hash_table_iter_init(&each, clock->folders);
+    while (!dirty && g_hash_table_iter_next(&each, NULL, &folder))
+        dirty = ((const struct folder *)folder)->dirty;
+    pthread_mutex_unlock(&clock->lock);
+    return dirty;
+}
+
 void trace_clock_flush(struct trace_clock *clock, struct store_batch *batch)
 {
     GHashTableIter each;

@@ -293,6 +293,7 @@ gint64 trace_clock_time(struct trace_clock *clock, const char *path, const struc
 /* It was written at `time`: whatever was remembered is replaced. */
 void trace_clock_set(struct trace_clock *clock, const char *path, const struct digest *content,
                      gint64 time);
+bool trace_clock_dirty(struct trace_clock *clock); /* is there anything to flush? */
 void trace_clock_flush(struct trace_clock *clock, struct store_batch *batch);
 
 /*
@@ -337,6 +338,13 @@ void trace_values(const struct trace *trace, GByteArray *values);
  */
 bool path_set_evaluate(const struct path_set *set, struct trace_state *state, GByteArray *values,
                        GError **error);
+
+/*
+ * Those bytes again as one answer for each path of the set, times as ranks. `answers` has
+ * path_set_count() elements; texts go to `texts`. FAULT_CORRUPT.
+ */
+bool path_set_decode_values(const struct path_set *set, GBytes *values, GStringChunk *texts,
+                            struct trace_value *answers, GError **error);
 
 /* What names a result: the action without inputs, what it asked, what the answers were. */
 void trace_strong_key(const struct digest *weak, const struct digest *path_set,

@@ -344,6 +344,7 @@ static gint64 chosen_time(guint32 now, guint64 seconds, guint32 nanoseconds)
 static int set_times(struct view *view, struct node *node, const struct fuse_setattr_in *in)
 {
     struct fuse_attr present;
+    node_clock(view, node);
     node_attributes(view, node, &present); /* those of the file in scratch/ */
     if ((in->valid & FATTR_ATIME) != 0)
         node->atime = chosen_time(in->valid & FATTR_ATIME_NOW, in->atime, in->atimensec);

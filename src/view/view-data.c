@@ -136,6 +136,8 @@ int data_take(struct view *view, struct node *node, guint64 keep)
         return -ETXTBSY;
     if (node->data == DATA_SCRATCH) /* somebody else was faster */
         return 0;
+    if (keep > 0)
+        node_clock(view, node);
     autofd int from = keep > 0 ? data_open(view, node, O_RDONLY) : -1;
     if (keep > 0 && from < 0)
         return from;

@@ -28,6 +28,12 @@
 /* The kernel keeps names and attributes for good: nobody but us changes them. */
 #define VIEW_FOREVER ((guint64)365 * 86400)
 
+/*
+ * The time of everything below but regular files: 2000-01-01T00:00:00Z. A directory's changes with
+ * every name in it, which nobody could tell from what the action has asked for.
+ */
+#define VIEW_OLD_TIME (G_GINT64_CONSTANT(946684800) * 1000000000)
+
 /* In the flags of OPEN: it is for execve() (include/linux/fs.h, FMODE_EXEC). */
 #define VIEW_FMODE_EXEC 0x20u
 
@@ -74,6 +80,7 @@ struct node {
     char *origin; /* where it lies below, relative to root; NULL: under its name in its parent's */
     bool below;   /* it has a place below */
     bool changed; /* attributes are no longer those below */
+    bool clocked; /* mtime is what view->times says */
     bool timed;   /* its time is of this action's making */
     bool linked_elsewhere;     /* it had, or has, another name than it has below */
     bool written_past;         /* data may have changed without the kernel's cache knowing */
@@ -118,6 +125,7 @@ struct view {
     uid_t owner;
     gid_t group;
     struct recorder *recorder;
+    struct trace_state *times;
     bool privileged; /* we may look at anything below */
 
     struct slots nodes, handles;
@@ -169,6 +177,8 @@ bool directory_is_empty(const struct node *directory);                   /* once
 /* Make node->xattrs what lies below, the user's own alone. */
 void node_read_xattrs(struct view *view, struct node *node);
 void node_drop_privileges(struct node *node); /* set-user-ID, and set-group-ID if executable */
+/* Find out the time that a file below has for whoever asks (view_options.times). */
+void node_clock(struct view *view, struct node *node);
 void node_attributes(struct view *view, struct node *node, struct fuse_attr *out);
 int node_read_target(struct view *view, struct node *node);
 gint64 view_now(void);
@@ -271,6 +281,8 @@ struct observer *observer_new(void);
 void observer_free(struct observer *observer);
 /* The caller of `request` learned `aspects` (enum trace_aspect) of the node. */
 void observe(struct request *request, struct node *node, guint32 aspects);
+/* The kernel may not keep the attributes: the next to ask may be one that looks at times. */
+bool observe_time_is_open(const struct view *view, const struct node *node);
 void observe_absent(struct request *request, struct entry *entry);
 void observe_listing(struct request *request, struct node *directory); /* it is listed */
 /* It wrote: `what` is a set of enum trace_write. */

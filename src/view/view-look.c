@@ -70,7 +70,9 @@ int view_batch_forget(struct request *request)
 
 static guint32 aspects_of_attributes(const struct node *node)
 {
-    return (S_ISLNK(node->mode) ? TRACE_TARGET : TRACE_CONTENT) | TRACE_TIME;
+    return S_ISLNK(node->mode)   ? TRACE_TARGET
+           : S_ISREG(node->mode) ? TRACE_CONTENT | TRACE_TIME
+                                 : TRACE_CONTENT;
 }
 
 int view_getattr(struct request *request)
@@ -79,9 +81,12 @@ int view_getattr(struct request *request)
     *out = (struct fuse_attr_out){ .attr_valid = VIEW_FOREVER };
     if (S_ISLNK(request->node->mode)) /* its length */
         node_read_target(request->view, request->node);
+    node_clock(request->view, request->node);
     node_attributes(request->view, request->node, &out->attr);
     request->out_size = sizeof *out;
     observe(request, request->node, aspects_of_attributes(request->node));
+    if (observe_time_is_open(request->view, request->node))
+        out->attr_valid = 0;
     return 0;
 }
 

@@ -328,9 +328,8 @@ static void copy_status(struct node *node, const struct stat *status)
     trace_stamp_of(status, &node->stamp);
     node->mode_below = status->st_mode;
     node->nlink = S_ISDIR(status->st_mode) ? 1 : (guint32)status->st_nlink;
-    node->mtime = fd_nanoseconds(status->st_mtim);
-    node->atime = node->mtime;
-    node->ctime = fd_nanoseconds(status->st_ctim);
+    node->mtime = S_ISREG(status->st_mode) ? fd_nanoseconds(status->st_mtim) : VIEW_OLD_TIME;
+    node->atime = node->ctime = node->mtime;
     node->size = (guint64)status->st_size;
     node->blocks = (guint64)status->st_blocks;
     node->data = S_ISREG(status->st_mode) ? DATA_BELOW : DATA_NONE;
@@ -478,6 +477,22 @@ int node_read_target(struct view *view, struct node *node)
         return -errno;
     node->target = g_strndup(target, (gsize)length);
     return 0;
+}
+
+void node_clock(struct view *view, struct node *node)
+{
+    if (node->clocked || node->timed || node->data != DATA_BELOW)
+        return;
+    node->clocked = true;
+    if (view->times == NULL)
+        return;
+    g_autoptr(GString) path = g_string_new("/");
+    node_below(node, path);
+    const struct trace_question question = { path->str, TRACE_KIND | TRACE_CONTENT | TRACE_TIME };
+    struct trace_value answer = { 0 };
+    if (view->times->operations->look_up(view->times, &question, 1, &answer, NULL) &&
+        answer.kind == TRACE_FILE && answer.time != 0)
+        node->mtime = node->atime = node->ctime = answer.time;
 }
 
 static void put_time(guint64 *seconds, guint32 *nanoseconds, gint64 time)

@@ -29,6 +29,7 @@ enum {
 };
 
 struct observer {
+    GHashTable *blind;   /* set of numbers: images that do not look at times */
     GHashTable *images;  /* process id -> struct image */
     GHashTable *leaders; /* thread id -> process id */
 };
@@ -43,6 +44,7 @@ static void image_free(gpointer data)
 struct observer *observer_new(void)
 {
     struct observer *observer = g_new0(struct observer, 1);
+    observer->blind = g_hash_table_new(NULL, NULL);
     observer->images = g_hash_table_new_full(NULL, NULL, NULL, image_free);
     observer->leaders = g_hash_table_new(NULL, NULL);
     return observer;
@@ -50,6 +52,7 @@ struct observer *observer_new(void)
 
 void observer_free(struct observer *observer)
 {
+    g_hash_table_unref(observer->blind);
     g_hash_table_unref(observer->images);
     g_hash_table_unref(observer->leaders);
     g_free(observer);
@@ -135,6 +138,38 @@ static bool read_status(int file, struct process_status *out)
 
 static guint32 number_of(struct view *view, guint32 pid, unsigned depth);
 
+/*
+ * Programs that ask for the attributes of what they read and do nothing with its times: compilers,
+ * assemblers, linkers, archivers, and tools that copy text from inputs to output. Listed in
+ * doc/design/view.md. A target's prefix and a version at the end do not count:
+ * x86_64-linux-gnu-gcc-12.
+ */
+static const char *const blind_programs[] = {
+    "ar",        "as",      "awk",     "basename", "c++",         "cat",     "cc",    "cc1",
+    "cc1plus",   "clang",   "cmp",     "cpp",      "collect2",    "cut",     "egrep", "fgrep",
+    "g++",       "gas",     "gawk",    "gcc",      "gold",        "grep",    "head",  "ld",
+    "ld.bfd",    "ld.gold", "ld.lld",  "lto1",     "lto-wrapper", "m4",      "mawk",  "md5sum",
+    "nm",        "objcopy", "objdump", "od",       "ranlib",      "readelf", "sed",   "sha1sum",
+    "sha256sum", "size",    "sort",    "strip",    "tr",          "uniq",    "wc",    "xxd",
+};
+
+static bool is_blind(const char *program)
+{
+    const char *slash = program == NULL ? NULL : strrchr(program, '/');
+    g_autofree char *name = g_strdup(slash == NULL ? "" : slash + 1);
+    char *end = name + strlen(name);
+    while (end > name && (g_ascii_isdigit(end[-1]) || end[-1] == '.'))
+        end--;
+    if (end > name && end[-1] == '-')
+        end[-1] = '\0';
+    const char *base = strstr(name, "-linux-gnu-");
+    base = base == NULL ? name : base + strlen("-linux-gnu-");
+    for (size_t i = 0; i < G_N_ELEMENTS(blind_programs); i++)
+        if (strcmp(base, blind_programs[i]) == 0)
+            return true;
+    return false;
+}
+
 static void register_image(struct view *view, struct image *image, guint32 parent)
 {
     struct trace_process process = {
@@ -147,6 +182,8 @@ static void register_image(struct view *view, struct image *image, guint32 paren
         .program = read_process_link(view, image->pid, "exe"),
     };
     image->number = recorder_process(view->recorder, &process);
+    if (is_blind(process.program))
+        g_hash_table_add(view->observer->blind, GUINT_TO_POINTER(image->number));
     g_strfreev(process.argv);
     g_strfreev(process.environment);
     g_free(process.directory);
@@ -246,7 +283,7 @@ static void note(struct view *view, struct node *node, guint32 aspects, guint32 
         .mode = node->mode_below,
         .stamp = S_ISREG(node->mode_below) ? &node->stamp : NULL,
         .target = node->target,
-        .time = node->stamp.mtime,
+        .time = node->mtime,
     };
     recorder_note(view->recorder, path, aspects, process, &sight);
     node->noted |= aspects | TRACE_KIND;
@@ -264,8 +301,19 @@ void observe(struct request *request, struct node *node, guint32 aspects)
         aspects &= ~(guint32)(TRACE_CONTENT | TRACE_TIME);
     if (node->timed)
         aspects &= ~(guint32)TRACE_TIME;
+    if ((aspects & ~node->noted) == 0)
+        return;
+    guint32 process = process_of(request);
+    if (g_hash_table_contains(request->view->observer->blind, GUINT_TO_POINTER(process)))
+        aspects &= ~(guint32)TRACE_TIME;
     if ((aspects & ~node->noted) != 0)
-        note(request->view, node, aspects, process_of(request));
+        note(request->view, node, aspects, process);
+}
+
+bool observe_time_is_open(const struct view *view, const struct node *node)
+{
+    return view->recorder != NULL && node->data == DATA_BELOW && !node->timed &&
+           (node->noted & TRACE_TIME) == 0;
 }
 
 void observe_kept(struct view *view, struct node *node)

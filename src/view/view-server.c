@@ -20,6 +20,7 @@ struct view *view_new(const struct view_options *options)
     view->owner = options->owner;
     view->group = options->group;
     view->recorder = options->recorder;
+    view->times = options->times;
     view->privileged = geteuid() == 0;
     view->plain = options->plain;
     view->channel = -1;

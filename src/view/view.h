@@ -36,6 +36,7 @@ struct view_options {
     uid_t owner;               /* whom files of the host belong to, as the view tells it */
     gid_t group;               /* in the ids of the mount's user namespace */
     struct recorder *recorder; /* what is seen goes here; NULL: nowhere. Borrowed */
+    struct trace_state *times; /* tells the time of a file below; NULL: its mtime. Borrowed */
     int processes;             /* procfs of the pid namespace that mounts, or -1. Borrowed */
     unsigned threads;          /* that answer; 0: one per processor */
     bool plain;                /* no pass-through, even where the kernel would allow it */

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Two-phase look-up and recording of runs in a view. */
+#include "session/observed.h"
+
+#include "cache/seen.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct observed {
+    struct session *session; /* borrowed, as is the store */
+    struct store *store;
+    struct trace_clock *clock;
+    struct seen *seen;
+    struct recorder *recorder;
+    struct trace_state *times;
+    struct trace *trace;
+    char *refusal;
+};
+
+struct observed *observed_new(struct session *session, struct store *store)
+{
+    struct observed *observed = g_new0(struct observed, 1);
+    observed->session = session;
+    observed->store = store;
+    observed->clock = trace_clock_new(store);
+    return observed;
+}
+
+void observed_free(struct observed *observed)
+{
+    if (observed == NULL)
+        return;
+    trace_unref(observed->trace);
+    trace_state_free(observed->times);
+    recorder_free(observed->recorder);
+    seen_free(observed->seen);
+    trace_clock_free(observed->clock);
+    g_free(observed->refusal);
+    g_free(observed);
+}
+
+/* --- the weak key ----------------------------------------------------------------------------- */
+
+static char *own_mask(void)
+{
+    g_autofree char *status = NULL;
+    const char *line = g_file_get_contents("/proc/self/status", &status, NULL, NULL)
+                           ? strstr(status, "\nUmask:\t")
+                           : NULL;
+    return line == NULL ? g_strdup("umask=unknown")
+                        : g_strdup_printf("umask=%.4s", line + strlen("\nUmask:\t"));
+}
+
+void observed_add_platform(const struct session *session, char ***platform)
+{
+    GPtrArray *list = g_ptr_array_new();
+    for (char **property = *platform; *property != NULL; property++)
+        g_ptr_array_add(list, *property);
+    g_ptr_array_add(list, own_mask());
+    g_ptr_array_add(list, g_strdup_printf("user=%u:%u", (unsigned)geteuid(), (unsigned)getegid()));
+    g_ptr_array_add(list, g_strconcat("workspace=", session->root, NULL));
+    g_ptr_array_sort(list, action_compare_assignments);
+    g_ptr_array_add(list, NULL);
+    g_free(*platform);
+    *platform = (char **)g_ptr_array_free(list, FALSE);
+}
+
+/* --- looking up ------------------------------------------------------------------------------- */
+
+static struct trace_state *host_state(const struct observed *observed)
+{
+    return trace_host_state_new(observed->session->root, observed->session->stats, observed->clock);
+}
+
+bool observed_find(struct observed *observed, const struct digest *weak, struct digest *key,
+                   char **reason, GError **error)
+{
+    seen_free(observed->seen);
+    observed->seen = seen_load(observed->store, weak);
+    g_autoptr(trace_state) state = host_state(observed);
+    return seen_find(observed->seen, state, key, reason, error);
+}
+
+/* --- recording -------------------------------------------------------------------------------- */
+
+struct recorder *observed_recorder(struct observed *observed)
+{
+    if (observed->recorder == NULL)
+        observed->recorder = recorder_new(observed->session->root);
+    return observed->recorder;
+}
+
+struct trace_state *observed_times(struct observed *observed)
+{
+    if (observed->times == NULL)
+        observed->times = host_state(observed);
+    return observed->times;
+}
+
+const char *observed_seal(struct observed *observed)
+{
+    g_autoptr(trace_state) state = host_state(observed);
+    observed->trace = recorder_seal(observed_recorder(observed), trace_host_hash, state);
+    observed->refusal = trace_refusal(observed->trace);
+    return observed->refusal;
+}
+
+static void keep(struct result *result, const struct digest *digest)
+{
+    g_array_append_val(result->observed, *digest);
+}
+
+bool observed_record(struct observed *observed, struct store_batch *batch, struct result *result,
+                     struct digest *key, GError **error)
+{
+    struct seen_entry entry;
+    struct digest trace;
+    g_autoptr(GBytes) bytes = trace_encode(observed->trace);
+    if (!store_batch_put(batch, g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes), &trace,
+                         error) ||
+        !seen_record(observed->seen, batch, observed->trace, &entry, error))
+        return false;
+    *key = entry.key;
+    keep(result, &entry.path_set);
+    keep(result, &entry.values);
+    keep(result, &trace);
+    return true;
+}
+
+/* --- times ------------------------------------------------------------------------------------ */
+
+bool observed_has_learned(const struct observed *observed)
+{
+    return observed != NULL && trace_clock_dirty(observed->clock);
+}
+
+void observed_flush(struct observed *observed, struct store_batch *batch)
+{
+    if (observed != NULL)
+        trace_clock_flush(observed->clock, batch);
+}
+
+void observed_learn(struct observed *observed, const struct tree *outputs,
+                    const struct result *result, struct store_batch *batch)
+{
+    for (guint i = 0; i < result->extras->len; i++) {
+        const struct output_extra *extra = result->extras->pdata[i];
+        const struct tree_entry *entry = tree_lookup(outputs, extra->path);
+        g_autofree char *path = g_build_filename(observed->session->root, extra->path, NULL);
+        if (entry != NULL && entry->kind == TREE_FILE)
+            trace_clock_set(observed->clock, path, &entry->digest, extra->mtime);
+    }
+    trace_clock_flush(observed->clock, batch);
+}
