@@ -311,8 +311,8 @@ static bool decode_timeout(const struct wire_field *outer, gint64 *out)
     return true;
 }
 
-static bool decode_action(struct action *action, GBytes *bytes, struct digest *command,
-                          struct digest *inputs)
+static bool decode_action(GBytes *bytes, struct digest *command, struct digest *inputs,
+                          gint64 *timeout)
 {
     struct wire_reader reader;
     struct wire_field field;
@@ -325,10 +325,16 @@ static bool decode_action(struct action *action, GBytes *bytes, struct digest *c
             seen_command = digest_decode(field.data, field.size, command);
         else if (field.number == 2)
             seen_inputs = digest_decode(field.data, field.size, inputs);
-        else if (field.number != 6 || !decode_timeout(&field, &action->timeout))
+        else if (field.number != 6 || !decode_timeout(&field, timeout))
             return false;
     }
     return !reader.failed && seen_command && seen_inputs;
+}
+
+bool action_references(GBytes *message, struct digest *command, struct digest *inputs)
+{
+    gint64 timeout;
+    return decode_action(message, command, inputs, &timeout);
 }
 
 struct action *action_load(struct store *store, const struct digest *digest, GError **error)
@@ -339,7 +345,7 @@ struct action *action_load(struct store *store, const struct digest *digest, GEr
         return NULL;
     struct digest command_digest, input_digest;
     char text[DIGEST_TEXT_SIZE];
-    if (!decode_action(action, message, &command_digest, &input_digest)) {
+    if (!decode_action(message, &command_digest, &input_digest, &action->timeout)) {
         fault_set(error, FAULT_CORRUPT, "%s is not an action", digest_print(digest, text));
         return NULL;
     }

@@ -46,6 +46,9 @@ bool action_store(const struct action *action, struct store_batch *batch, struct
                   GError **error);
 struct action *action_load(struct store *store, const struct digest *digest, GError **error);
 
+/* What an Action message names: its Command and the root of its inputs. False: it is none. */
+bool action_references(GBytes *message, struct digest *command, struct digest *inputs);
+
 /* The selection that `outputs` means; NULL (everything) if outputs is NULL. Caller frees. */
 struct glob *action_output_glob(const struct action *action, GError **error);
 

@@ -106,6 +106,18 @@ static bool key_digest(GBytes *key, struct digest *out)
     return out->size >= 0;
 }
 
+/* The action, its Command and the directories of its inputs: what `vial why` compares. */
+static void name_action(const struct digest *key, struct store_reference *out)
+{
+    struct digest command, inputs;
+    g_autoptr(GBytes) message = out->read(key, out->source);
+    if (message == NULL || !action_references(message, &command, &inputs))
+        return;
+    g_array_append_val(out->blobs, *key);
+    g_array_append_val(out->blobs, command);
+    g_array_append_val(out->directories, inputs);
+}
+
 static bool describe(enum store_table table, GBytes *key, GBytes *value,
                      struct store_reference *out, void *user)
 {
@@ -130,7 +142,7 @@ static bool describe(enum store_table table, GBytes *key, GBytes *value,
     const gint64 *used = g_hash_table_lookup(eviction->last_use, key);
     out->last_use = used == NULL ? result->started : MAX(*used, result->started);
     result_references(result, out->blobs, out->trees);
-    g_array_append_val(out->blobs, digest); /* the action itself, for `vial why` */
+    name_action(&digest, out);
     return true;
 }
 

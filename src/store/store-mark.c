@@ -10,6 +10,7 @@ static void record_free(void *data)
     g_bytes_unref(record->key);
     g_clear_pointer(&record->reference.blobs, g_array_unref);
     g_clear_pointer(&record->reference.trees, g_array_unref);
+    g_clear_pointer(&record->reference.directories, g_array_unref);
     g_free(record);
 }
 
@@ -38,18 +39,26 @@ void store_mark_add(struct store_mark *mark, enum store_table table, GBytes *key
     struct store_mark_record *record = g_new0(struct store_mark_record, 1);
     record->table = table;
     record->key = g_bytes_ref(key);
-    record->reference.blobs = g_array_new(FALSE, FALSE, sizeof(struct digest));
-    record->reference.trees = g_array_new(FALSE, FALSE, sizeof(struct digest));
+    record->reference = (struct store_reference){
+        .blobs = g_array_new(FALSE, FALSE, sizeof(struct digest)),
+        .trees = g_array_new(FALSE, FALSE, sizeof(struct digest)),
+        .directories = g_array_new(FALSE, FALSE, sizeof(struct digest)),
+        .read = mark->from.read,
+        .source = mark->from.source,
+    };
     bool sound = value != NULL && mark->describe(table, key, value, &record->reference, mark->user);
     g_ptr_array_add(sound ? mark->records : mark->evicted, record);
 }
 
-/* How a digest is kept. A blob may later turn out to be a directory as well, and is then followed.
+/*
+ * How a digest is kept, each including those before. A blob may later turn out to be a directory as
+ * well, and is then followed.
  */
 enum {
     NOT_KEPT = 0,
     KEPT = 1,
-    KEPT_AND_FOLLOWED = 2
+    KEPT_WITH_DIRECTORIES = 2, /* and all directories below */
+    KEPT_WITH_FILES = 3,       /* and all that is below */
 };
 
 /* What one record would add to the kept set. */
@@ -90,10 +99,10 @@ static bool node_digest(const struct wire_field *node, struct digest *out)
  * however many results share it. A damaged message keeps nothing below it: whoever loads the tree
  * finds the damage too. A list of what is still to read, not recursion: depth is the data's choice.
  */
-static void claim_tree(struct claimed *claimed, const struct digest *root)
+static void claim_tree(struct claimed *claimed, const struct digest *root, guint how)
 {
     g_autoptr(GArray) pending = g_array_new(FALSE, FALSE, sizeof(struct digest));
-    if (claim_blob(claimed, root, KEPT_AND_FOLLOWED))
+    if (claim_blob(claimed, root, how))
         g_array_append_val(pending, *root);
     while (pending->len > 0) {
         struct digest next = g_array_index(pending, struct digest, pending->len - 1);
@@ -108,11 +117,11 @@ static void claim_tree(struct claimed *claimed, const struct digest *root)
         wire_reader_init(&reader, data, size);
         while (wire_next(&reader, &node)) {
             struct digest digest;
-            if ((node.number != 1 && node.number != 2) || node.type != WIRE_BYTES ||
+            bool directory = node.number == 2, file = node.number == 1;
+            if ((!directory && (!file || how != KEPT_WITH_FILES)) || node.type != WIRE_BYTES ||
                 !node_digest(&node, &digest))
                 continue;
-            if (claim_blob(claimed, &digest, node.number == 2 ? KEPT_AND_FOLLOWED : KEPT) &&
-                node.number == 2)
+            if (claim_blob(claimed, &digest, directory ? how : KEPT) && directory)
                 g_array_append_val(pending, digest);
         }
     }
@@ -132,10 +141,14 @@ static bool keep(struct store_mark *mark, const struct store_mark_record *record
 {
     g_autoptr(GHashTable) new = g_hash_table_new_full(digest_hash, digest_hash_equal, g_free, NULL);
     struct claimed claimed = { .mark = mark, .new = new };
-    for (guint i = 0; i < record->reference.blobs->len; i++)
-        claim_blob(&claimed, &g_array_index(record->reference.blobs, struct digest, i), KEPT);
-    for (guint i = 0; i < record->reference.trees->len; i++)
-        claim_tree(&claimed, &g_array_index(record->reference.trees, struct digest, i));
+    const struct store_reference *named = &record->reference;
+    for (guint i = 0; i < named->blobs->len; i++)
+        claim_blob(&claimed, &g_array_index(named->blobs, struct digest, i), KEPT);
+    for (guint i = 0; i < named->trees->len; i++)
+        claim_tree(&claimed, &g_array_index(named->trees, struct digest, i), KEPT_WITH_FILES);
+    for (guint i = 0; i < named->directories->len; i++)
+        claim_tree(&claimed, &g_array_index(named->directories, struct digest, i),
+                   KEPT_WITH_DIRECTORIES);
     if (claimed.bytes > max_bytes || mark->kept_bytes > max_bytes - claimed.bytes)
         return false;
     mark->kept_bytes += claimed.bytes;

@@ -201,8 +201,17 @@ struct store_reference {
     gint64 last_use; /* any order-preserving number; microseconds since the epoch by habit */
     GArray *blobs;   /* of struct digest; owned by the caller of describe's caller, i.e. gc */
     GArray *trees;   /* of struct digest: roots that are followed */
+    GArray
+        *directories; /* of struct digest: roots of which the directory messages are kept alone */
+
+    /* A blob as the collection sees it, verified; NULL: not there. Caller unrefs. */
+    GBytes *(*read)(const struct digest *digest, void *source);
+    void *source;
 };
-/* Fill `out` (arrays are made and empty) for one record; false: malformed, evict it. */
+/*
+ * Fill `out` (arrays are made and empty) for one record; false: malformed, evict it. It may not
+ * call the store, only out->read().
+ */
 typedef bool (*store_describe)(enum store_table table, GBytes *key, GBytes *value,
                                struct store_reference *out, void *user);
 struct store_gc_result {

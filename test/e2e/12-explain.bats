@@ -27,6 +27,18 @@ load helper
     exits 2 vial why nonsense
 }
 
+@test "why still names what changed after gc, which removes the inputs themselves" {
+    mkdir src
+    head -c 100000 /dev/urandom >src/big
+    miss wc -c src/big
+    echo more >>src/big
+    miss wc -c src/big
+    exits 0 vial gc --max-size 50K
+    exits 0 vial why
+    contains "$output" "input src/big:"
+    hit wc -c src/big
+}
+
 @test "log lists runs of this workspace, the latest first" {
     miss echo one
     hit echo one

@@ -93,7 +93,10 @@ static void a_blob_of_another_size_is_another_blob(struct fixture *fixture, cons
     g_assert_false(store_has(store, &digest));
 }
 
-/* The value of a record is its age, then digests as text: "t" for a tree, "b" for a blob. */
+/*
+ * The value of a record is its age, then digests as text: "t" for a tree, "d" for its directories
+ * alone, "b" for a blob, "n" for a blob that holds the digest of the one that is named.
+ */
 static bool describe(enum store_table table, GBytes *key, GBytes *value,
                      struct store_reference *out, void *user)
 {
@@ -104,7 +107,17 @@ static bool describe(enum store_table table, GBytes *key, GBytes *value,
         struct digest digest;
         if (!digest_parse(*word + 1, &digest, NULL))
             return false;
-        g_array_append_val(**word == 't' ? out->trees : out->blobs, digest);
+        g_autoptr(GBytes) name = **word == 'n' ? out->read(&digest, out->source) : NULL;
+        if (name != NULL) {
+            g_autofree char *named =
+                g_strndup(g_bytes_get_data(name, NULL), g_bytes_get_size(name));
+            if (!digest_parse(named, &digest, NULL))
+                return false;
+        }
+        g_array_append_val(**word == 't'   ? out->trees
+                           : **word == 'd' ? out->directories
+                                           : out->blobs,
+                           digest);
     }
     return true;
 }
@@ -300,6 +313,43 @@ static void a_file_that_reads_like_a_directory_is_still_followed_as_one(struct f
     g_assert_true(store_has_tree(store, tree, NULL));
 }
 
+static void directories_can_be_kept_without_files(struct fixture *fixture, const void *data)
+{
+    struct store *store = fixture->store;
+    g_autoptr(store_batch) batch = store_batch_new(store);
+    g_autoptr(tree) both = put_tree(batch, "x/y", "named in full by the older result");
+    g_autoptr(tree) alone = put_tree(batch, "a/b/c", "named by nobody");
+    put_result(batch, "1", 2, 'd', tree_digest(both));
+    put_result(batch, "2", 1, 't', tree_digest(both));
+    put_result(batch, "3", 0, 'd', tree_digest(alone));
+    commit(batch);
+    struct store_gc_result result;
+    g_assert_true(store_gc(store, 10000, describe, NULL, &result, NULL));
+    g_assert_cmpuint(result.blobs_removed, ==, 1);
+    g_assert_true(store_has_tree(store, both, NULL));
+    g_assert_false(store_has_tree(store, alone, NULL));
+    g_autoptr(GError) error = NULL;
+    g_autoptr(tree) loaded = store_get_tree(store, tree_digest(alone), &error);
+    g_assert_no_error(error);
+    g_assert_true(digest_equal(tree_digest(loaded), tree_digest(alone)));
+}
+
+static void what_a_result_names_may_be_read_to_name_more(struct fixture *fixture, const void *data)
+{
+    struct store *store = fixture->store;
+    g_autoptr(store_batch) batch = store_batch_new(store);
+    struct digest end, name;
+    char text[DIGEST_TEXT_SIZE];
+    put(batch, "the end", &end);
+    put(batch, digest_print(&end, text), &name);
+    put_result(batch, "1", 1, 'n', &name);
+    commit(batch);
+    struct store_gc_result result;
+    g_assert_true(store_gc(store, 1000, describe, NULL, &result, NULL));
+    g_assert_true(store_has(store, &end));
+    g_assert_false(store_has(store, &name));
+}
+
 static const struct {
     const char *name;
     void (*run)(struct fixture *fixture, const void *data);
@@ -318,6 +368,9 @@ static const struct {
     { "collection-keeps-what-newer-results-name", collection_keeps_what_newer_results_name },
     { "a-file-that-reads-like-a-directory-is-still-followed-as-one",
       a_file_that_reads_like_a_directory_is_still_followed_as_one },
+    { "directories-can-be-kept-without-files", directories_can_be_kept_without_files },
+    { "what-a-result-names-may-be-read-to-name-more",
+      what_a_result_names_may_be_read_to_name_more },
 };
 
 int main(int argc, char **argv)
