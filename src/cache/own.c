@@ -303,6 +303,40 @@ bool own_learn(struct own *own, const struct tree *inputs, const struct tree *ou
     return learning.learned;
 }
 
+struct forgetting {
+    const struct tree *present, *outputs;
+    GPtrArray *left_over; /* borrowed from the table */
+};
+
+/* Where the command left nothing, nothing is what is rolled back. */
+static bool leaves_nothing(const GArray *pairs)
+{
+    for (guint i = 0; i < pairs->len; i++)
+        if (g_array_index(pairs, struct pair, i).after.kind == STATE_ABSENT)
+            return true;
+    return false;
+}
+
+static gboolean note_left_over(gpointer key, gpointer value, gpointer user)
+{
+    struct forgetting *forgetting = user;
+    if (tree_lookup(forgetting->present, key) == NULL &&
+        tree_lookup(forgetting->outputs, key) == NULL && !leaves_nothing(value))
+        g_ptr_array_add(forgetting->left_over, key);
+    return FALSE;
+}
+
+void own_forget(struct own *own, const struct tree *present, const struct tree *outputs)
+{
+    g_autoptr(GPtrArray) left_over = g_ptr_array_new();
+    struct forgetting forgetting = { present, outputs, left_over };
+    if (g_tree_nnodes(own->paths) <= OWN_LEFT_OVERS)
+        return;
+    g_tree_foreach(own->paths, note_left_over, &forgetting);
+    for (guint i = 0; left_over->len > OWN_LEFT_OVERS && i < left_over->len; i++)
+        g_tree_remove(own->paths, left_over->pdata[i]);
+}
+
 /* --- encoding --------------------------------------------------------------------------------- */
 
 static void put_state(GByteArray *out, guint32 number, const struct state *state)

@@ -37,6 +37,16 @@ struct tree *own_roll_back(const struct own *own, struct store *store, const str
 bool own_learn(struct own *own, const struct tree *inputs, const struct tree *outputs,
                char *const *deleted);
 
+/*
+ * Forget paths that are neither in the workspace (`present`) nor among the `outputs` just learned,
+ * if they are more than OWN_LEFT_OVERS: a command that makes other names each time would have a
+ * table without end. What is forgotten costs a miss should it come back.
+ */
+enum {
+    OWN_LEFT_OVERS = 1000
+};
+void own_forget(struct own *own, const struct tree *present, const struct tree *outputs);
+
 GBytes *own_encode(const struct own *own);
 struct own *own_decode(GBytes *bytes, GError **error);
 void own_record(const struct own *own, struct store_batch *batch, const struct digest *weak);

@@ -552,8 +552,10 @@ static bool store_result(struct run *run, struct store_batch *batch)
         return false;
     if (run->request->view)
         return store_observed(run, batch);
-    if (own_learn(run->own, run->action->inputs, run->execution.outputs, result->deleted))
+    if (own_learn(run->own, run->action->inputs, run->execution.outputs, result->deleted)) {
+        own_forget(run->own, run->present, run->execution.outputs);
         own_record(run->own, batch, &run->weak);
+    }
     if (run->refusal == NULL)
         cache_record(batch, &run->key, result);
     stat_cache_flush(run->session->stats, batch);

@@ -446,6 +446,46 @@ static void a_path_keeps_its_newest_pairs(void)
     g_assert_cmpuint(g_bytes_get_size(bytes), <, 2000);
 }
 
+/* Each time another name, which the user then takes away; and a file that it deletes. */
+static void names_that_never_come_again_are_forgotten(void)
+{
+    g_autoptr(own) own = own_new();
+    g_autoptr(store) store = STORE("1");
+    g_autoptr(tree) before = TREE("in=1", "gone=1");
+    gsize most = 0;
+    for (unsigned i = 0; i < 3 * OWN_LEFT_OVERS; i++) {
+        g_autofree char *made = g_strdup_printf("made-%u=", i);
+        g_autoptr(tree) after = TREE("in=1", made);
+        g_autoptr(tree) outputs = TREE(made);
+        learn(own, before, after);
+        own_forget(own, before, outputs);
+        check(own, store, tree_ref(after), tree_ref(before));
+        if (i % 100 == 0) {
+            g_autoptr(GBytes) bytes = own_encode(own);
+            most = MAX(most, g_bytes_get_size(bytes));
+        }
+    }
+    g_assert_cmpuint(most, >, 0);
+    g_assert_cmpuint(most, <, 2 * OWN_LEFT_OVERS * 100);
+    check(own, store, TREE("in=1"), TREE("in=1", "gone=1"));
+}
+
+/* As many as a table may hold beside, but all of them are still there. */
+static void what_lies_in_the_workspace_is_not_forgotten(void)
+{
+    g_autoptr(own) own = own_new();
+    g_autoptr(store) store = STORE();
+    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+    for (unsigned i = 0; i < 2 * OWN_LEFT_OVERS; i++)
+        g_ptr_array_add(names, g_strdup_printf("d/made-%u=", i));
+    g_ptr_array_add(names, NULL);
+    g_autoptr(tree) present = tree_of((const char *const *)names->pdata);
+    g_autoptr(tree) empty = tree_empty();
+    learn(own, empty, present);
+    own_forget(own, present, empty);
+    check(own, store, tree_ref(present), tree_ref(empty));
+}
+
 /* --- records ---------------------------------------------------------------------------------- */
 
 static struct own *golden_own(const char *name)
@@ -600,6 +640,10 @@ int main(int argc, char **argv)
     g_test_add_func("/own/many/ten-thousand-outputs-take-linear-time",
                     ten_thousand_outputs_take_linear_time);
     g_test_add_func("/own/many/path-keeps-its-newest-pairs", a_path_keeps_its_newest_pairs);
+    g_test_add_func("/own/many/names-that-never-come-again-are-forgotten",
+                    names_that_never_come_again_are_forgotten);
+    g_test_add_func("/own/many/what-lies-in-the-workspace-is-not-forgotten",
+                    what_lies_in_the_workspace_is_not_forgotten);
     g_test_add_func("/own/encoding/is-the-documented-one", the_encoding_is_the_documented_one);
     g_test_add_func("/own/record/is-found-by-its-weak-key-alone",
                     a_record_is_found_by_its_weak_key_alone);
