@@ -124,12 +124,13 @@ int view_open(struct request *request)
         return -EACCES;
     int rc = permission_to_open(request, node, in->flags);
     bool truncates = (in->flags & O_TRUNC) != 0;
-    if (rc == 0 && !truncates) /* whoever truncates learns nothing */
+    if (rc < 0 || !truncates) /* whoever truncates learns nothing */
         observe(request, node, TRACE_CONTENT);
     if (rc == 0 && (is_for_writing(in->flags) || truncates)) {
         rc = truncates ? data_resize(request->view, node, 0)
                        : data_take(request->view, node, G_MAXUINT64);
-        observe_write(request, node, TRACE_WROTE);
+        if (rc == 0)
+            observe_write(request, node, TRACE_WROTE);
     }
     if (rc < 0)
         return rc;

@@ -52,12 +52,12 @@ struct entry { /* one name in one directory */
         ENTRY_UNSEEN, /* lies below and is a `kind` */
         ENTRY_PRESENT,
     } state;
-    bool below;   /* a thing of this name lies below, whether it still shows or not */
-    bool changed; /* the name was made, removed or given to another node here */
-    bool noted;   /* it is on record that this name is absent */
-    guint32 kind; /* S_IFMT bits of what lies below */
-    guint32 made; /* how many nodes were given a number here */
-    guint64 ino;  /* listed, and not yet asked for: the number it will have; 0: none yet */
+    bool below;    /* a thing of this name lies below, whether it still shows or not */
+    bool changed;  /* the name was made, removed or given to another node here */
+    guint32 noted; /* enum trace_aspect bits of what this name leads to that are on record */
+    guint32 kind;  /* S_IFMT bits of what lies below */
+    guint32 made;  /* how many nodes were given a number here */
+    guint64 ino;   /* listed, and not yet asked for: the number it will have; 0: none yet */
     char name[];
 };
 
@@ -284,12 +284,17 @@ void observe(struct request *request, struct node *node, guint32 aspects);
 /* The kernel may not keep the attributes: the next to ask may be one that looks at times. */
 bool observe_time_is_open(const struct view *view, const struct node *node);
 void observe_absent(struct request *request, struct entry *entry);
+/* A look-up, a listing that failed, since what lies below is as it is. */
+void observe_unreachable(struct request *request, const struct node *directory, const char *name);
+void observe_unlisted(struct request *request, struct node *directory);
+/* A listing told the name, and now nothing is there. */
+void observe_vanished(struct view *view, const struct entry *entry);
 void observe_listing(struct request *request, struct node *directory); /* it is listed */
 /* It wrote: `what` is a set of enum trace_write. */
 void observe_write(struct request *request, const struct node *node, guint32 what);
 void observe_name_change(struct request *request, const struct node *directory, const char *name,
                          guint32 what);
-/* The content of a file below has become that of an output. */
+/* The content of a file below, or the names in a directory, have become those of an output. */
 void observe_kept(struct view *view, struct node *node);
 
 struct listed { /* one line of a listing */

@@ -255,6 +255,8 @@ static bool lay_out_directory(struct layout *layout, struct place *place)
 {
     if (place->whole && directory_list(layout->view, place->node) < 0)
         return failed(layout, "list what became of", place->path);
+    if (place->whole)
+        observe_kept(layout->view, place->node);
     g_autoptr(GList) entries =
         g_list_sort(g_hash_table_get_values(place->node->children), compare_entries);
     for (const GList *at = entries; at != NULL; at = at->next) {

@@ -30,8 +30,10 @@ int view_lookup(struct request *request)
     int rc = permission(request, request->node, X_OK);
     if (rc == 0)
         rc = entry_find(request->view, request->node, request->name, &entry);
-    if (rc < 0)
+    if (rc < 0) {
+        observe_unreachable(request, request->node, request->name);
         return rc;
+    }
     struct fuse_entry_out *out = request->out;
     request->out_size = sizeof *out;
     if (entry->state == ENTRY_PRESENT) {
@@ -107,10 +109,11 @@ int view_access(struct request *request)
 {
     const struct fuse_access_in *in = request->argument;
     int mask = (int)in->mask & (R_OK | W_OK | X_OK);
+    int rc = permission(request, request->node, mask);
+    bool passes = S_ISDIR(request->node->mode) && mask == X_OK && rc == 0;
     if (mask != 0) /* the answer depends on the permission bits */
-        observe(request, request->node,
-                S_ISDIR(request->node->mode) && mask == X_OK ? TRACE_KIND : TRACE_CONTENT);
-    return permission(request, request->node, mask);
+        observe(request, request->node, passes ? TRACE_KIND : TRACE_CONTENT);
+    return rc;
 }
 
 /* The same on every machine: how full a disk is nobody can have on record. */
@@ -135,11 +138,13 @@ int view_statfs(struct request *request)
 
 int view_opendir(struct request *request)
 {
-    int rc = permission(request, request->node, R_OK);
-    if (rc < 0)
-        return rc;
     if (!S_ISDIR(request->node->mode))
         return -ENOTDIR;
+    int rc = permission(request, request->node, R_OK);
+    if (rc < 0) {
+        observe_unlisted(request, request->node);
+        return rc;
+    }
     struct handle *handle = handle_new(request->view, request->node, O_DIRECTORY);
     handle->kind = HANDLE_DIRECTORY;
     struct protocol_open_out *out = request->out;
@@ -187,8 +192,10 @@ static int make_listing(struct request *request, struct handle *handle)
 {
     struct node *directory = handle->node;
     int rc = directory_list(request->view, directory);
-    if (rc < 0)
+    if (rc < 0) {
+        observe_unlisted(request, directory);
         return rc;
+    }
     g_clear_pointer(&handle->listing, g_ptr_array_unref);
     handle->listing = directory_listing(request->view, directory);
     observe_listing(request, directory);

@@ -362,6 +362,8 @@ static int ask_below(struct view *view, struct entry *entry)
     g_string_append(path, entry->name);
     int rc = look_below(view, path->str, &status);
     if (rc == -ENOENT || rc == -ENOTDIR) {
+        if (entry->state == ENTRY_UNSEEN)
+            observe_vanished(view, entry);
         entry->state = ENTRY_ABSENT;
         return 0;
     }

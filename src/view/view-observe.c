@@ -275,9 +275,15 @@ static char *path_below(const struct node *node)
     return g_string_free(path, FALSE);
 }
 
-static void note(struct view *view, struct node *node, guint32 aspects, guint32 process)
+static char *entry_path_below(const struct node *directory, const char *name)
 {
-    g_autofree char *path = path_below(node);
+    g_autofree char *path = path_below(directory);
+    return g_strconcat(path[1] == '\0' ? "" : path, "/", name, NULL);
+}
+
+static void note(struct view *view, const struct node *node, const char *path, guint32 aspects,
+                 guint32 process)
+{
     const struct sight sight = {
         .kind = trace_kind_of(node->mode_below),
         .mode = node->mode_below,
@@ -286,7 +292,37 @@ static void note(struct view *view, struct node *node, guint32 aspects, guint32 
         .time = node->mtime,
     };
     recorder_note(view->recorder, path, aspects, process, &sight);
+}
+
+static void note_own_name(const struct request *request, struct node *node, guint32 aspects)
+{
+    struct view *view = request->view;
+    guint32 process = process_of(request);
+    if (g_hash_table_contains(view->observer->blind, GUINT_TO_POINTER(process)))
+        aspects &= ~(guint32)TRACE_TIME;
+    if ((aspects & ~node->noted) == 0)
+        return;
+    g_autofree char *path = path_below(node);
+    note(view, node, path, aspects, process);
     node->noted |= aspects | TRACE_KIND;
+}
+
+/*
+ * Of a file with several names below, the kernel does not say by which one it is used: what was
+ * learned of it was learned of each that was looked up.
+ */
+static void note_other_names(const struct request *request, const struct node *node)
+{
+    guint32 process = 0;
+    for (struct entry *entry = node->names; entry != NULL; entry = entry->next) {
+        guint32 missing = node->noted & ~entry->noted;
+        if (missing == 0 || !entry->below || entry->changed)
+            continue;
+        g_autofree char *path = entry_path_below(entry->directory, entry->name);
+        process = process != 0 ? process : process_of(request);
+        note(request->view, node, path, missing, process);
+        entry->noted |= missing;
+    }
 }
 
 /*
@@ -301,13 +337,10 @@ void observe(struct request *request, struct node *node, guint32 aspects)
         aspects &= ~(guint32)(TRACE_CONTENT | TRACE_TIME);
     if (node->timed)
         aspects &= ~(guint32)TRACE_TIME;
-    if ((aspects & ~node->noted) == 0)
-        return;
-    guint32 process = process_of(request);
-    if (g_hash_table_contains(request->view->observer->blind, GUINT_TO_POINTER(process)))
-        aspects &= ~(guint32)TRACE_TIME;
     if ((aspects & ~node->noted) != 0)
-        note(request->view, node, aspects, process);
+        note_own_name(request, node, aspects);
+    if (node->names != NULL && node->names->next != NULL)
+        note_other_names(request, node);
 }
 
 bool observe_time_is_open(const struct view *view, const struct node *node)
@@ -316,25 +349,33 @@ bool observe_time_is_open(const struct view *view, const struct node *node)
            (node->noted & TRACE_TIME) == 0;
 }
 
-void observe_kept(struct view *view, struct node *node)
-{
-    if (view->recorder != NULL && node->below && (node->noted & TRACE_CONTENT) == 0)
-        note(view, node, S_ISLNK(node->mode) ? TRACE_TARGET : TRACE_CONTENT, 0);
-}
-
 /* A name that this action took away, or that it saw come, is absent by its own doing. */
 void observe_absent(struct request *request, struct entry *entry)
 {
     struct view *view = request->view;
-    if (view->recorder == NULL || entry->noted || entry->changed || entry->below ||
+    if (view->recorder == NULL || entry->noted != 0 || entry->changed || entry->below ||
         entry->state != ENTRY_ABSENT || !entry->directory->below)
         return;
-    entry->noted = true;
-    g_autofree char *directory = path_below(entry->directory);
-    g_autofree char *path =
-        g_strconcat(directory[1] == '\0' ? "" : directory, "/", entry->name, NULL);
+    entry->noted = TRACE_ABSENT;
+    g_autofree char *path = entry_path_below(entry->directory, entry->name);
     const struct sight sight = { .kind = TRACE_NOTHING };
     recorder_note(view->recorder, path, TRACE_ABSENT, process_of(request), &sight);
+}
+
+void observe_unreachable(struct request *request, const struct node *directory, const char *name)
+{
+    if (request->view->recorder == NULL || !directory->below || directory->changed)
+        return;
+    g_autofree char *path = entry_path_below(directory, name);
+    const struct sight sight = { .kind = TRACE_UNREACHABLE };
+    recorder_note(request->view->recorder, path, TRACE_KIND, process_of(request), &sight);
+}
+
+void observe_vanished(struct view *view, const struct entry *entry)
+{
+    g_autofree char *path = entry_path_below(entry->directory, entry->name);
+    if (view->recorder != NULL)
+        recorder_unstable(view->recorder, path);
 }
 
 /* The names below, whatever has become of them: what the action did to them is its own writing. */
@@ -354,19 +395,46 @@ static void digest_names(struct node *directory, struct digest *out)
     trace_names_digest((struct trace_name *)(void *)names->data, names->len, out);
 }
 
-void observe_listing(struct request *request, struct node *directory)
+static void note_names(struct view *view, struct node *directory, const struct digest *digest,
+                       guint32 process)
 {
-    struct view *view = request->view;
-    if (view->recorder == NULL || !directory->below || (directory->noted & TRACE_NAMES) != 0)
-        return;
-    struct digest digest;
-    digest_names(directory, &digest);
     g_autofree char *path = path_below(directory);
     const struct sight sight = { .kind = TRACE_DIRECTORY,
                                  .mode = directory->mode_below,
-                                 .digest = &digest };
-    recorder_note(view->recorder, path, TRACE_NAMES, process_of(request), &sight);
+                                 .digest = digest };
+    recorder_note(view->recorder, path, TRACE_NAMES, process, &sight);
     directory->noted |= TRACE_NAMES | TRACE_KIND;
+}
+
+void observe_unlisted(struct request *request, struct node *directory)
+{
+    if (request->view->recorder != NULL && directory->below && !directory->changed)
+        note_names(request->view, directory, NULL, process_of(request));
+}
+
+void observe_listing(struct request *request, struct node *directory)
+{
+    struct view *view = request->view;
+    struct digest digest;
+    if (view->recorder == NULL || !directory->below || (directory->noted & TRACE_NAMES) != 0)
+        return;
+    digest_names(directory, &digest);
+    note_names(view, directory, &digest, process_of(request));
+}
+
+void observe_kept(struct view *view, struct node *node)
+{
+    struct digest digest;
+    if (view->recorder == NULL || !node->below)
+        return;
+    if (S_ISDIR(node->mode_below)) {
+        digest_names(node, &digest);
+        if ((node->noted & TRACE_NAMES) == 0)
+            note_names(view, node, &digest, 0);
+    } else if ((node->noted & TRACE_CONTENT) == 0) {
+        g_autofree char *path = path_below(node);
+        note(view, node, path, S_ISLNK(node->mode) ? TRACE_TARGET : TRACE_CONTENT, 0);
+    }
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */
