@@ -346,8 +346,40 @@ bool path_set_evaluate(const struct path_set *set, struct trace_state *state, GB
 bool path_set_decode_values(const struct path_set *set, GBytes *values, GStringChunk *texts,
                             struct trace_value *answers, GError **error);
 
+/*
+ * What is now otherwise than `values`, which are the path set's in some earlier state: one call for
+ * each aspect of each path, in order; then one for each two paths, next to each other in the old
+ * order of times, that no longer stand as they did (aspect TIME, `other` the second path).
+ */
+struct trace_difference {
+    const char *path;
+    enum trace_aspect aspect;                        /* KIND, CONTENT, NAMES, TARGET or TIME */
+    const char *other;                               /* TIME; else NULL */
+    const struct trace_value *old, *now;             /* of path */
+    const struct trace_value *other_old, *other_now; /* TIME; else NULL */
+};
+typedef void (*trace_difference_visit)(const struct trace_difference *difference, void *user);
+bool path_set_explain(const struct path_set *set, GBytes *values, struct trace_state *state,
+                      trace_difference_visit visit, void *user, GError **error);
+
+/* The same between two traces, of what both asked. */
+void trace_compare(const struct trace *old, const struct trace *now, trace_difference_visit visit,
+                   void *user);
+
 /* What names a result: the action without inputs, what it asked, what the answers were. */
 void trace_strong_key(const struct digest *weak, const struct digest *path_set,
                       const GByteArray *values, struct digest *out);
+
+/* --- for people and programs ------------------------------------------------------------------ */
+
+/*
+ * Lines of JSON, one for each process, fact and write, as doc/format/trace-lines.md says; bytes
+ * that are not UTF-8 become U+FFFD. `process` != 0: only of that process and those below it. Caller
+ * frees.
+ */
+char *trace_print_lines(const struct trace *trace, guint32 process);
+
+/* The tree of processes, and below each what it was the first to learn, and what it wrote. */
+char *trace_print_tree(const struct trace *trace, guint32 process);
 
 #endif

@@ -273,11 +273,6 @@ static void look_at_names(const struct scene *scene, const char *path, struct di
     trace_names_digest((struct trace_name *)found->data, found->len, out);
 }
 
-struct asked {
-    char *path;
-    unsigned aspects;
-};
-
 static struct trace *record(const struct scene *scene, const GArray *asked)
 {
     g_autoptr(recorder) recorder = recorder_new(scene->path);

@@ -156,6 +156,117 @@ static inline struct trace *random_trace(GRand *random)
     return sealed(recorder);
 }
 
+/* --- states that are tables ------------------------------------------------------------------ */
+
+static inline void put_file(struct trace_state *state, const char *path, const char *content,
+                            gint64 time)
+{
+    struct trace_value value = { .kind = TRACE_FILE, .mode = 0644, .time = time };
+    digest_of(content, strlen(content), &value.digest);
+    trace_memory_state_put(state, path, &value);
+}
+
+static inline void put_directory(struct trace_state *state, const char *path)
+{
+    const struct trace_value value = { .kind = TRACE_DIRECTORY, .mode = 0755 };
+    trace_memory_state_put(state, path, &value);
+}
+
+static inline void put_link(struct trace_state *state, const char *path, const char *target)
+{
+    const struct trace_value value = { .kind = TRACE_LINK, .mode = 0777, .target = target };
+    trace_memory_state_put(state, path, &value);
+}
+
+static inline void put_nothing(struct trace_state *state, const char *path)
+{
+    const struct trace_value value = { .kind = TRACE_NOTHING };
+    trace_memory_state_put(state, path, &value);
+}
+
+/* Note of `path` (as traces keep it) what the state says: as a view would. */
+static inline void note_from(struct recorder *recorder, struct trace_state *state, const char *path,
+                             unsigned aspects)
+{
+    const struct trace_question question = { path, aspects | TRACE_KIND };
+    struct trace_value answer = { 0 };
+    g_assert_true(state->operations->look_up(state, &question, 1, &answer, NULL));
+    const struct sight sight = { .kind = answer.kind,
+                                 .mode = answer.mode,
+                                 .digest = answer.unreadable ? NULL : &answer.digest,
+                                 .target = answer.target,
+                                 .time = answer.time };
+    g_autofree char *absolute = path[0] == '/' ? g_strdup(path) : g_strconcat("/w/", path, NULL);
+    if (path[0] == '\0')
+        absolute[2] = '\0';
+    recorder_note(recorder, absolute, aspects, 0, &sight);
+}
+
+static inline GByteArray *evaluated(const struct path_set *set, struct trace_state *state)
+{
+    g_autoptr(GError) error = NULL;
+    GByteArray *values = g_byte_array_new();
+    g_assert_true(path_set_evaluate(set, state, values, &error));
+    g_assert_no_error(error);
+    return values;
+}
+
+static inline bool same_bytes(const GByteArray *a, const GByteArray *b)
+{
+    return a->len == b->len && (a->len == 0 || memcmp(a->data, b->data, a->len) == 0);
+}
+
+static inline void put_at_random(struct trace_state *state, GRand *random)
+{
+    g_autofree char *path = random_path(random, "");
+    struct trace_value value = {
+        .kind = (enum trace_kind)g_rand_int_range(random, 0, TRACE_UNREACHABLE + 1),
+        .mode = g_rand_boolean(random) ? 0644 : 0755,
+        .unreadable = g_rand_int_range(random, 0, 8) == 0,
+        .digest = small_digest(g_rand_int_range(random, 0, 3)),
+        .target = g_rand_boolean(random) ? "here" : "there",
+        .time = g_rand_int_range(random, 0, 4),
+    };
+    bool relative = g_rand_int_range(random, 0, 3) != 0;
+    if (strcmp(path + relative, "d") == 0) /* parents of others in these paths */
+        value.kind = TRACE_DIRECTORY;
+    trace_memory_state_put(state, path + relative, &value);
+}
+
+struct asked {
+    char *path;
+    unsigned aspects;
+};
+
+static inline GArray *ask_at_random(GRand *random)
+{
+    GArray *asked = g_array_new(FALSE, FALSE, sizeof(struct asked));
+    for (int i = g_rand_int_range(random, 1, 25); i > 0; i--) {
+        g_autofree char *path = random_path(random, "");
+        struct asked one = { g_strdup(path + g_rand_int_range(random, 0, 2)),
+                             (unsigned)g_rand_int_range(random, 0, 1 << TRACE_ASPECTS) };
+        g_array_append_val(asked, one);
+    }
+    return asked;
+}
+
+static inline void free_asked(GArray *asked)
+{
+    for (guint i = 0; i < asked->len; i++)
+        g_free(g_array_index(asked, struct asked, i).path);
+    g_array_unref(asked);
+}
+
+static inline struct trace *record_from(struct trace_state *state, const GArray *asked)
+{
+    g_autoptr(recorder) recorder = recorder_new("/w");
+    for (guint i = 0; i < asked->len; i++) {
+        const struct asked *one = &g_array_index(asked, struct asked, i);
+        note_from(recorder, state, one->path, one->aspects);
+    }
+    return sealed(recorder);
+}
+
 static inline void assert_same_value(const struct trace_value *a, const struct trace_value *b)
 {
     g_assert_cmpuint(a->kind, ==, b->kind);
