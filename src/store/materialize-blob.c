@@ -64,11 +64,7 @@ static bool pump(const struct blob_file *file, int from, int to, GError **error)
     return digest_equal(&found, file->digest) || report_damage(file, error);
 }
 
-enum {
-    START_SIZE = 8
-};
-
-static bool is_compiled(const guint8 *start, size_t size)
+bool store_is_compiled(const void *start, size_t size)
 {
     static const struct {
         size_t size;
@@ -88,16 +84,16 @@ static bool fill(const struct blob_file *file, int to, bool *compiled, GError **
         g_autoptr(GBytes) bytes = store_get(file->store, file->digest, error);
         if (bytes == NULL)
             return false;
-        *compiled = is_compiled(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
+        *compiled = store_is_compiled(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
         return fd_write_all(to, g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes), file->what,
                             error);
     }
-    guint8 start[START_SIZE];
+    guint8 start[STORE_MAGIC];
     autofd int from = store_open_blob(file->store, file->digest, error);
     if (from < 0)
         return false;
-    *compiled =
-        pread(from, start, sizeof start, 0) == sizeof start && is_compiled(start, sizeof start);
+    *compiled = pread(from, start, sizeof start, 0) == sizeof start &&
+                store_is_compiled(start, sizeof start);
     if (ioctl(to, FICLONE, from) == 0)
         return pump(file, to, -1, error);
     return pump(file, from, to, error);

@@ -34,6 +34,10 @@ struct materialize_request {
  */
 bool store_materialize(const struct materialize_request *request, GError **error);
 
+/* Do these first bytes of a file, STORE_MAGIC of them or all, have a compiler's magic number? */
+#define STORE_MAGIC 8
+bool store_is_compiled(const void *start, size_t size);
+
 /* Write blob `digest` to the empty file behind `to`, verified; `what` is its path, for messages. */
 bool store_copy_blob(struct store *store, const struct digest *digest, int to, const char *what,
                      GError **error);

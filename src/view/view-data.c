@@ -34,18 +34,6 @@ static struct timespec timespec_of(gint64 time)
     return (struct timespec){ .tv_sec = whole, .tv_nsec = time - whole * 1000000000 };
 }
 
-/* What has become something else meanwhile is not read: a FIFO would hold up everybody. */
-static int open_file_below(struct view *view, const struct node *node, int flags)
-{
-    struct stat status;
-    g_autoptr(GString) path = g_string_new(NULL);
-    node_below(node, path);
-    autofd int file = below_open(view, path->str, flags | O_NONBLOCK | O_NOCTTY);
-    if (file < 0)
-        return file;
-    return fstat(file, &status) == 0 && S_ISREG(status.st_mode) ? fd_steal(&file) : -EIO;
-}
-
 int data_open(struct view *view, const struct node *node, int flags)
 {
     if (node->data == DATA_SCRATCH) {
@@ -53,7 +41,9 @@ int data_open(struct view *view, const struct node *node, int flags)
         int file = openat(view->scratch, name.text, flags | O_CLOEXEC);
         return file < 0 ? -errno : file;
     }
-    return open_file_below(view, node, flags);
+    g_autoptr(GString) path = g_string_new(NULL);
+    node_below(node, path);
+    return view->below->operations->open(view->below, path->str);
 }
 
 /* Whoever may write to the file in the view, we must be able to: its mode is in the node alone. */

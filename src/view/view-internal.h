@@ -18,6 +18,7 @@
 #ifndef VIEW_VIEW_INTERNAL_H
 #define VIEW_VIEW_INTERNAL_H
 
+#include "view/view-below.h"
 #include "view/view-protocol.h"
 #include "view/view.h"
 
@@ -76,6 +77,7 @@ struct node {
     guint64 size, blocks;       /* DATA_BELOW */
     struct trace_stamp stamp;   /* below, at first sight */
     guint32 mode_below;
+    const struct digest *content; /* below, if that is known without reading */
     struct entry *names;
     char *origin; /* where it lies below, relative to root; NULL: under its name in its parent's */
     bool below;   /* it has a place below */
@@ -121,7 +123,8 @@ struct slots {
 struct view {
     GMutex lock;
     GCond released; /* a handle that was passed through */
-    int root, scratch, processes;
+    struct below *below;
+    int scratch, processes;
     uid_t owner;
     gid_t group;
     struct recorder *recorder;
@@ -154,7 +157,6 @@ void node_free(struct view *view, struct node *node);
 void node_forget(struct view *view, struct node *node, guint64 count);
 void node_settle(struct view *view, struct node *node); /* free it if nothing refers to it */
 
-int below_open(const struct view *view, const char *path, int flags); /* -errno */
 /* Path below, relative to root, of a node that lies there; appended to `out`. */
 void node_below(const struct node *node, GString *out);
 /* Absolute path in the view; false if it has no name any more. */

@@ -180,26 +180,31 @@ struct gone {
     GPtrArray *deleted;
 };
 
+struct gone_directory {
+    struct gone *gone;
+    const char *below, *path;
+};
+
+static void list_gone(struct gone *gone, const char *below, const char *path);
+
+static void note_gone_child(const char *name, guint32 kind, void *user)
+{
+    const struct gone_directory *directory = user;
+    g_autofree char *below = path_join(directory->below, name);
+    g_autofree char *path = path_join(directory->path, name);
+    if (kind == S_IFDIR)
+        list_gone(directory->gone, below, path);
+    else
+        g_ptr_array_add(directory->gone->deleted, g_steal_pointer(&path));
+}
+
 /* A directory takes all with it that lies below it, seen or not. */
 static void list_gone(struct gone *gone, const char *below, const char *path)
 {
+    struct below *place = gone->view->below;
+    struct gone_directory directory = { gone, below, path };
     g_ptr_array_add(gone->deleted, g_strdup(path));
-    int file = below_open(gone->view, below, O_RDONLY | O_DIRECTORY);
-    DIR *stream = file < 0 ? NULL : fdopendir(file);
-    if (stream == NULL)
-        return fd_close(&file);
-    const struct dirent *found;
-    while ((found = readdir(stream)) != NULL) {
-        if (strcmp(found->d_name, ".") == 0 || strcmp(found->d_name, "..") == 0)
-            continue;
-        g_autofree char *below_it = path_join(below, found->d_name);
-        g_autofree char *its_path = path_join(path, found->d_name);
-        if (found->d_type == DT_DIR)
-            list_gone(gone, below_it, its_path);
-        else
-            g_ptr_array_add(gone->deleted, g_steal_pointer(&its_path));
-    }
-    closedir(stream);
+    place->operations->list(place, below, note_gone_child, &directory);
 }
 
 static void note_gone(struct layout *layout, struct place *place, const struct entry *entry)

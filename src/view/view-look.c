@@ -263,7 +263,10 @@ static int open_path_below(struct view *view, const struct node *node)
 {
     g_autoptr(GString) path = g_string_new(NULL);
     node_below(node, path);
-    return below_open(view, path->str, O_PATH | O_NOFOLLOW);
+    const struct below_operations *operations = view->below->operations;
+    return operations->open_attributes == NULL
+               ? -ENODATA
+               : operations->open_attributes(view->below, path->str);
 }
 
 void node_read_xattrs(struct view *view, struct node *node)

@@ -262,49 +262,6 @@ struct node *entry_detach(struct view *view, struct entry *entry)
 
 /* --- what lies below -------------------------------------------------------------------------- */
 
-/*
- * The directory to look in and the name to look for; a path that is too long for the kernel is
- * walked. Returns a descriptor, `base` itself if need be, or -1. *opened is the caller's to close.
- */
-static int approach(int base, const char *path, const char **name, int *opened)
-{
-    *opened = -1;
-    *name = path;
-    while (strlen(*name) >= PATH_MAX - NAME_MAX - 2) {
-        const char *end = *name + PATH_MAX - NAME_MAX - 3;
-        while (end > *name && *end != '/')
-            end--;
-        g_autofree char *part = g_strndup(*name, (gsize)(end - *name));
-        int next = openat(*opened >= 0 ? *opened : base, part,
-                          O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        fd_close(opened);
-        if (next < 0 || end == *name)
-            return -1;
-        *opened = next;
-        *name = end + 1;
-    }
-    return *opened >= 0 ? *opened : base;
-}
-
-static int look_below(const struct view *view, const char *path, struct stat *out)
-{
-    const char *name;
-    autofd int opened = -1;
-    int directory = approach(view->root, path, &name, &opened);
-    if (directory < 0 || fstatat(directory, name, out, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0)
-        return -errno;
-    return 0;
-}
-
-int below_open(const struct view *view, const char *path, int flags)
-{
-    const char *name;
-    autofd int opened = -1;
-    int directory = approach(view->root, *path == '\0' ? "." : path, &name, &opened);
-    int file = directory < 0 ? -1 : fd_open_beneath(directory, name, flags | O_CLOEXEC, 0);
-    return file < 0 ? -errno : file;
-}
-
 static guint links_hash(gconstpointer data)
 {
     const struct node *node = data;
@@ -322,8 +279,10 @@ GHashTable *links_new(void)
     return g_hash_table_new(links_hash, links_equal);
 }
 
-static void copy_status(struct node *node, const struct stat *status)
+static void copy_status(struct node *node, const struct below_file *file)
 {
+    const struct stat *status = &file->status;
+    node->content = file->content;
     node->below = true;
     trace_stamp_of(status, &node->stamp);
     node->mode_below = status->st_mode;
@@ -337,14 +296,15 @@ static void copy_status(struct node *node, const struct stat *status)
 
 /* The node of what is found below; a file with several names there is one node. */
 static struct node *node_from_below(struct view *view, struct entry *entry,
-                                    const struct stat *status)
+                                    const struct below_file *file)
 {
+    const struct stat *status = &file->status;
     bool several = !S_ISDIR(status->st_mode) && status->st_nlink > 1;
     const struct node key = { .stamp = { .device = status->st_dev, .inode = status->st_ino } };
     struct node *node = several ? g_hash_table_lookup(view->links, &key) : NULL;
     if (node == NULL) {
         node = node_new(view, status->st_mode);
-        copy_status(node, status);
+        copy_status(node, file);
         node->ino = number_for(view, entry);
         if (several)
             g_hash_table_add(view->links, node);
@@ -354,13 +314,13 @@ static struct node *node_from_below(struct view *view, struct entry *entry,
 
 static int ask_below(struct view *view, struct entry *entry)
 {
-    struct stat status;
+    struct below_file file;
     g_autoptr(GString) path = g_string_new(NULL);
     node_below(entry->directory, path);
     if (path->len > 0)
         g_string_append_c(path, '/');
     g_string_append(path, entry->name);
-    int rc = look_below(view, path->str, &status);
+    int rc = view->below->operations->look(view->below, path->str, &file);
     if (rc == -ENOENT || rc == -ENOTDIR) {
         if (entry->state == ENTRY_UNSEEN)
             observe_vanished(view, entry);
@@ -370,8 +330,8 @@ static int ask_below(struct view *view, struct entry *entry)
     if (rc < 0)
         return rc;
     entry->below = true;
-    entry->kind = status.st_mode & S_IFMT;
-    entry_attach(entry, node_from_below(view, entry, &status));
+    entry->kind = file.status.st_mode & S_IFMT;
+    entry_attach(entry, node_from_below(view, entry, &file));
     return 0;
 }
 
@@ -390,25 +350,16 @@ int entry_find(struct view *view, struct node *directory, const char *name, stru
     return known ? 0 : ask_below(view, *out);
 }
 
-static guint32 kind_of(unsigned char type)
+static void note_below(const char *name, guint32 kind, void *user)
 {
-    return DTTOIF(type);
-}
-
-static void note_below(struct view *view, struct node *directory, const struct dirent *found,
-                       int stream)
-{
-    struct stat status;
-    struct entry *entry = g_hash_table_lookup(directory->children, found->d_name);
+    struct node *directory = user;
+    struct entry *entry = g_hash_table_lookup(directory->children, name);
     if (entry != NULL)
         return; /* asked for or changed before: that holds */
-    entry = entry_get(directory, found->d_name);
+    entry = entry_get(directory, name);
     entry->state = ENTRY_UNSEEN;
     entry->below = true;
-    entry->kind = kind_of(found->d_type);
-    if (found->d_type == DT_UNKNOWN &&
-        fstatat(stream, found->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0)
-        entry->kind = status.st_mode & S_IFMT;
+    entry->kind = kind;
 }
 
 int directory_list(struct view *view, struct node *directory)
@@ -417,21 +368,9 @@ int directory_list(struct view *view, struct node *directory)
         return 0;
     g_autoptr(GString) path = g_string_new(NULL);
     node_below(directory, path);
-    int file = below_open(view, path->str, O_RDONLY | O_DIRECTORY);
-    if (file < 0)
-        return file;
-    DIR *stream = fdopendir(file);
-    if (stream == NULL) {
-        close(file);
-        return -ENOMEM;
-    }
-    const struct dirent *found;
-    while ((found = readdir(stream)) != NULL)
-        if (strcmp(found->d_name, ".") != 0 && strcmp(found->d_name, "..") != 0)
-            note_below(view, directory, found, dirfd(stream));
-    closedir(stream);
-    directory->listed = true;
-    return 0;
+    int rc = view->below->operations->list(view->below, path->str, note_below, directory);
+    directory->listed = rc == 0;
+    return rc;
 }
 
 bool directory_is_empty(const struct node *directory)
@@ -454,10 +393,10 @@ void node_drop_privileges(struct node *node)
 
 struct node *node_root(struct view *view)
 {
-    struct stat status = { .st_mode = S_IFDIR | 0755 };
-    fstat(view->root, &status);
-    struct node *node = node_new(view, status.st_mode);
-    copy_status(node, &status);
+    struct below_file file = { .status = { .st_mode = S_IFDIR | 0755 } };
+    view->below->operations->look(view->below, "", &file);
+    struct node *node = node_new(view, file.status.st_mode);
+    copy_status(node, &file);
     node->ino = number_for_nameless(view, 0);
     return node;
 }
@@ -468,17 +407,9 @@ int node_read_target(struct view *view, struct node *node)
 {
     if (node->target != NULL)
         return 0;
-    const char *name;
-    autofd int opened = -1;
     g_autoptr(GString) path = g_string_new(NULL);
     node_below(node, path);
-    int directory = approach(view->root, path->str, &name, &opened);
-    char target[PATH_MAX];
-    ssize_t length = directory < 0 ? -1 : readlinkat(directory, name, target, sizeof target);
-    if (length < 0)
-        return -errno;
-    node->target = g_strndup(target, (gsize)length);
-    return 0;
+    return view->below->operations->read_link(view->below, path->str, &node->target);
 }
 
 void node_clock(struct view *view, struct node *node)
@@ -486,10 +417,13 @@ void node_clock(struct view *view, struct node *node)
     if (node->clocked || node->timed || node->data != DATA_BELOW)
         return;
     node->clocked = true;
-    if (view->times == NULL)
-        return;
     g_autoptr(GString) path = g_string_new("/");
     node_below(node, path);
+    gint64 fixed = below_tree_time(view->below, path->str + 1);
+    if (fixed != 0)
+        node->mtime = node->atime = node->ctime = fixed;
+    if (view->times == NULL)
+        return;
     const struct trace_question question = { path->str, TRACE_KIND | TRACE_CONTENT | TRACE_TIME };
     struct trace_value answer = { 0 };
     if (view->times->operations->look_up(view->times, &question, 1, &answer, NULL) &&

@@ -18,12 +18,8 @@ static int ask_host(struct request *request, const struct node *node, int mask)
 {
     g_autoptr(GString) path = g_string_new(NULL);
     node_below(node, path);
-    if (path->len == 0)
-        g_string_append_c(path, '.');
-    int flags = AT_EACCESS | (S_ISLNK(node->mode) ? AT_SYMLINK_NOFOLLOW : 0);
-    if (faccessat(request->view->root, path->str, mask, flags) == 0)
-        return 0;
-    return errno == EROFS ? -EROFS : -EACCES;
+    struct below *below = request->view->below;
+    return below->operations->permit(below, path->str, mask);
 }
 
 int permission(struct request *request, const struct node *node, int mask)

@@ -14,7 +14,9 @@ struct view *view_new(const struct view_options *options)
     struct view *view = g_new0(struct view, 1);
     g_mutex_init(&view->lock);
     g_cond_init(&view->released);
-    view->root = options->root;
+    view->below = options->tree == NULL ? below_host_new(options->root)
+                                        : below_tree_new(options->tree, options->store,
+                                                         options->time, options->compiled_time);
     view->scratch = options->scratch;
     view->processes = options->processes;
     view->owner = options->owner;
@@ -46,6 +48,7 @@ void view_free(struct view *view)
         node_free(view, view->nodes.items->pdata[i]);
     fd_close(&view->channel);
     observer_free(view->observer);
+    below_free(view->below);
     g_hash_table_unref(view->links);
     g_hash_table_unref(view->inodes);
     g_ptr_array_unref(view->nodes.items);

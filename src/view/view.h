@@ -31,15 +31,18 @@ struct view;
 typedef struct view view;
 
 struct view_options {
-    int root;                  /* the host directory that / of the view shows; borrowed */
-    int scratch;               /* an empty directory for the data of written files; borrowed */
-    uid_t owner;               /* whom files of the host belong to, as the view tells it */
-    gid_t group;               /* in the ids of the mount's user namespace */
-    struct recorder *recorder; /* what is seen goes here; NULL: nowhere. Borrowed */
-    struct trace_state *times; /* tells the time of a file below; NULL: its mtime. Borrowed */
-    int processes;             /* procfs of the pid namespace that mounts, or -1. Borrowed */
-    unsigned threads;          /* that answer; 0: one per processor */
-    bool plain;                /* no pass-through, even where the kernel would allow it */
+    int root;                   /* the host directory that / of the view shows; borrowed */
+    struct tree *tree;          /* instead of a host directory: files out of `store`, which is */
+    struct store *store;        /* borrowed; NULL: the host */
+    gint64 time, compiled_time; /* of the tree's files: as materialize_request has it */
+    int scratch;                /* an empty directory for the data of written files; borrowed */
+    uid_t owner;                /* whom files of the host belong to, as the view tells it */
+    gid_t group;                /* in the ids of the mount's user namespace */
+    struct recorder *recorder;  /* what is seen goes here; NULL: nowhere. Borrowed */
+    struct trace_state *times;  /* tells the time of a file below; NULL: its mtime. Borrowed */
+    int processes;              /* procfs of the pid namespace that mounts, or -1. Borrowed */
+    unsigned threads;           /* that answer; 0: one per processor */
+    bool plain;                 /* no pass-through, even where the kernel would allow it */
 };
 
 struct view *view_new(const struct view_options *options);
