@@ -223,7 +223,8 @@ char **platform_fingerprint(struct stat_cache *cache, const struct action *actio
         !add_packages(cache, list, error) ||
         !add_directory(cache, list, "etc", "/etc", select, error))
         return NULL;
-    if (platform_shows_local(action) &&
+    bool observed = strcmp(isolation, "view") == 0; /* what it sees of it is a fact */
+    if (!observed && platform_shows_local(action) &&
         !add_directory(cache, list, "usr-local", LOCAL, NULL, error))
         return NULL;
     g_autofree char *program = platform_program(action);

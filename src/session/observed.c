@@ -112,11 +112,14 @@ static void keep(struct result *result, const struct digest *digest)
     g_array_append_val(result->observed, *digest);
 }
 
-bool observed_record(struct observed *observed, struct store_batch *batch, struct result *result,
-                     struct digest *key, GError **error)
+bool observed_record(struct observed *observed, struct store_batch *batch,
+                     const struct digest *weak, struct result *result, struct digest *key,
+                     GError **error)
 {
     struct seen_entry entry;
     struct digest trace;
+    if (observed->seen == NULL) /* nobody looked */
+        observed->seen = seen_load(observed->store, weak);
     g_autoptr(GBytes) bytes = trace_encode(observed->trace);
     if (!store_batch_put(batch, g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes), &trace,
                          error) ||

@@ -35,9 +35,13 @@ struct trace_state *observed_times(struct observed *observed); /* borrowed: for 
 /* Everything has ended. Returns why the result must not be stored (V8), borrowed, or NULL. */
 const char *observed_seal(struct observed *observed);
 
-/* Let `batch` record what was seen; *key is the strong key; `result` learns what to keep. */
-bool observed_record(struct observed *observed, struct store_batch *batch, struct result *result,
-                     struct digest *key, GError **error);
+/*
+ * Let `batch` record what an execution of `weak` has seen; *key is the strong key; `result` learns
+ * what to keep.
+ */
+bool observed_record(struct observed *observed, struct store_batch *batch,
+                     const struct digest *weak, struct result *result, struct digest *key,
+                     GError **error);
 
 /* What looking up has learned about times, if anything. */
 bool observed_has_learned(const struct observed *observed);

@@ -527,7 +527,7 @@ static bool store_observed(struct run *run, struct store_batch *batch)
     struct result *result = run->execution.result;
     g_autoptr(GError) error = NULL;
     if (run->refusal == NULL) {
-        if (!observed_record(run->observed, batch, result, &run->key, &error) ||
+        if (!observed_record(run->observed, batch, &run->weak, result, &run->key, &error) ||
             !action_store(run->action, batch, &ignored, &error))
             return fail_to_store(run, error);
         g_array_append_val(result->observed, run->weak);
