@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # Completion of vial's command line for bash. Options come from --help, so that they cannot drift.
 
-_vial_commands='run why log stats store gc doctor'
+_vial_commands='run why trace log stats store gc doctor'
 _vial_store_commands='put cat ls get merge subset add-prefix remove-prefix diff verify gc stats'
 
 # The options that the help of `vial …` lists.
@@ -23,7 +23,7 @@ _vial_value() {
     -e | --env) _vial_reply -v "$2" ;;
     -i | --input | -o | --output | --stdin | --events) _vial_reply -f "$2" ;;
     --commit) _vial_reply -W 'always success never' "$2" ;;
-    -j | --jobs | -n | --number | --timeout | --check | --max-size) ;;
+    -j | --jobs | -n | --number | -p | --process | --timeout | --check | --max-size) ;;
     *) return 1 ;;
     esac
 }

@@ -140,3 +140,30 @@ void history_each(struct store *store, history_visit visit, void *user)
     struct walk walk = { visit, user };
     store_log_each(store, visit_bytes, &walk);
 }
+
+struct numbered {
+    const char *workspace;
+    guint number, at;
+    struct history_entry *found;
+};
+
+static bool visit_numbered(const struct history_entry *entry, void *user)
+{
+    struct numbered *search = user;
+    if (g_strcmp0(entry->workspace, search->workspace) != 0 || search->at++ != search->number)
+        return true;
+    g_autoptr(GBytes) bytes = history_encode(entry);
+    search->found = history_decode(bytes, NULL);
+    return false;
+}
+
+struct history_entry *history_find(struct store *store, const char *workspace, guint number,
+                                   GError **error)
+{
+    struct numbered search = { .workspace = workspace, .number = number };
+    history_each(store, visit_numbered, &search);
+    if (search.found == NULL)
+        fault_set(error, FAULT_USAGE, "there is no run @%u of %s (it has %u)", number, workspace,
+                  search.at);
+    return search.found;
+}

@@ -32,6 +32,10 @@ struct history_entry *history_decode(GBytes *bytes, GError **error);
 
 bool history_append(struct store *store, const struct history_entry *entry, GError **error);
 
+/* Number `number` (0: the latest) of the runs in `workspace`. FAULT_USAGE: there is none. */
+struct history_entry *history_find(struct store *store, const char *workspace, guint number,
+                                   GError **error);
+
 /* Newest first; false from `visit` stops. The entry is valid during the call. */
 typedef bool (*history_visit)(const struct history_entry *entry, void *user);
 void history_each(struct store *store, history_visit visit, void *user);

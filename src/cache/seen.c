@@ -473,3 +473,23 @@ bool seen_record(const struct seen *seen, struct store_batch *batch, const struc
     store_batch_put_record(batch, STORE_PATH_SETS, record, sizeof record, value);
     return true;
 }
+
+/* result.observed holds path set, values, trace, action. */
+struct trace *seen_trace(struct store *store, const struct digest *key, GError **error)
+{
+    guint8 record[CACHE_KEY_SIZE];
+    cache_key(key, record);
+    g_autoptr(GBytes) value = store_record_get(store, STORE_RESULTS, record, sizeof record);
+    g_autoptr(result) result = value == NULL ? NULL : result_decode(value, NULL);
+    if (result == NULL) {
+        fault_set(error, FAULT_MISSING, "its result is not kept any more");
+        return NULL;
+    }
+    if (result->observed->len < 3) {
+        fault_set(error, FAULT_MISSING, "it did not run in a view");
+        return NULL;
+    }
+    g_autoptr(GBytes) bytes =
+        store_get(store, &g_array_index(result->observed, struct digest, 2), error);
+    return bytes == NULL ? NULL : trace_decode(bytes, error);
+}

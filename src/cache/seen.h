@@ -39,6 +39,12 @@ struct seen_entry {
 bool seen_record(const struct seen *seen, struct store_batch *batch, const struct trace *trace,
                  struct seen_entry *out, GError **error);
 
+/*
+ * All that was recorded of the execution whose result has the strong key `key`. FAULT_MISSING: that
+ * is no execution in a view, or it is not kept any more.
+ */
+struct trace *seen_trace(struct store *store, const struct digest *key, GError **error);
+
 /* --- the record, for fuzzing --------------------------------------------------------------------
  */
 

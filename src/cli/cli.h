@@ -25,6 +25,7 @@ typedef int (*command_main)(int argc, char **argv);
 int command_run(int argc, char **argv);
 int command_store(int argc, char **argv);
 int command_why(int argc, char **argv);
+int command_trace(int argc, char **argv);
 int command_log(int argc, char **argv);
 int command_stats(int argc, char **argv);
 int command_gc(int argc, char **argv);

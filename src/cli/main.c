@@ -16,6 +16,7 @@ static const struct command {
 } commands[] = {
     { "run", command_run, "run a command sealed, or reuse its result" },
     { "why", command_why, "explain why a run was reused or not" },
+    { "trace", command_trace, "show what a run saw and wrote" },
     { "log", command_log, "list recorded runs" },
     { "stats", command_stats, "show what the store holds and what it saved" },
     { "store", command_store, "put, get, combine and check stored files and trees" },

@@ -71,6 +71,15 @@ void input_close(struct input *input);
 bool run_with_input(struct session *session, const struct run_request *request,
                     const struct input *input, struct run_outcome *out, GError **error);
 
+/* --- why-seen.c ------------------------------------------------------------------------------- */
+
+/*
+ * Append a line for each difference (at most `most`) between what the executions of these strong
+ * keys saw, as far as both are kept.
+ */
+void why_seen(struct store *store, const struct digest *before, const struct digest *after,
+              guint most, GString *text);
+
 /* --- commit.c --------------------------------------------------------------------------------- */
 
 struct commit {

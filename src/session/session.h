@@ -14,6 +14,7 @@
 #include "action/executor.h"
 #include "base/event.h"
 #include "cache/history.h"
+#include "trace/trace.h"
 
 struct session;
 typedef struct session session;
@@ -95,5 +96,11 @@ bool session_check(struct session *session, const struct run_request *request, u
  * machine or file differs. FAULT_USAGE if there is no such run.
  */
 char *session_why(struct session *session, guint number, GError **error);
+
+/*
+ * What run number `number` saw and wrote, if it ran in a view. FAULT_USAGE: there is no such run;
+ * FAULT_MISSING: it has no trace, or that is not kept any more.
+ */
+struct trace *session_trace(struct session *session, guint number, GError **error);
 
 #endif

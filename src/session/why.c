@@ -204,12 +204,19 @@ static void describe_run(GString *text, guint number, const struct history_entry
         g_string_append_printf(text, "@%u (%s, %s)", number, stamp, quoted);
 }
 
+/* That of a run in a view, whose key comes from what it saw, is kept by its weak key. */
+static struct action *load_action(struct session *session, const struct history_entry *entry,
+                                  GError **error)
+{
+    struct action *action = action_load(session->store, &entry->key, NULL);
+    return action != NULL ? action : action_load(session->store, &entry->weak, error);
+}
+
 static void explain_difference(struct session *session, const struct search *search, GString *text)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(action) after = action_load(session->store, &search->run->key, &error);
-    g_autoptr(action) before =
-        after == NULL ? NULL : action_load(session->store, &search->nearest->key, &error);
+    g_autoptr(action) after = load_action(session, search->run, &error);
+    g_autoptr(action) before = after == NULL ? NULL : load_action(session, search->nearest, &error);
     if (before == NULL) {
         g_string_append_printf(text, "  what differed is no longer known: %s\n", error->message);
         return;
@@ -217,6 +224,7 @@ static void explain_difference(struct session *session, const struct search *sea
     struct comparison out = { .text = text };
     gsize length = text->len;
     compare_actions(&out, before, after);
+    why_seen(session->store, &search->nearest->key, &search->run->key, FILES_SHOWN, text);
     if (text->len == length)
         g_string_append(text, "  nothing that it may depend on differs\n");
 }

@@ -287,16 +287,17 @@ static void print_process_line(struct tree_printer *printer, guint depth, guint3
 static void print_process(struct tree_printer *printer, guint depth, guint32 number)
 {
     const GArray *facts = printer->facts[number], *written = printer->written[number];
+    gsize start = printer->out->len;
     if (number != 0)
         print_process_line(printer, depth, number);
-    else if (list_length(facts) + list_length(written) > 0)
-        g_string_append_printf(printer->out, "%*snot known who\n", (int)depth * INDENT, "");
     for (guint i = 0; i < list_length(facts); i++)
         print_fact(printer, depth + 1, number,
                    trace_fact(printer->trace, g_array_index(facts, size_t, i)));
     for (guint i = 0; i < list_length(written); i++)
         print_written(printer, depth + 1,
                       trace_written(printer->trace, g_array_index(written, size_t, i)));
+    if (number == 0 && printer->out->len > start)
+        g_string_insert(printer->out, (gssize)start, "not known who\n");
 }
 
 /* Not by recursion: a process may exec and fork as often as it likes. */

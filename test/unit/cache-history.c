@@ -164,6 +164,30 @@ static void the_newest_comes_first_and_damage_is_skipped(void)
     g_assert_cmpstr(two, ==, "cb");
 }
 
+static void append_in(struct store *store, const char *workspace, const char *argument)
+{
+    g_autoptr(history_entry) entry = entry_of(STRV((char *)argument));
+    entry->workspace = g_strdup(workspace);
+    g_assert_true(history_append(store, entry, NULL));
+}
+
+static void runs_are_numbered_per_workspace_from_the_latest(void)
+{
+    g_autoptr(store) store = store_new_memory();
+    g_autoptr(GError) error = NULL;
+    append_in(store, "/w", "first");
+    append_in(store, "/other", "elsewhere");
+    append_in(store, "/w", "last");
+    g_autoptr(history_entry) latest = history_find(store, "/w", 0, &error);
+    g_assert_no_error(error);
+    g_assert_cmpstr(latest->argv[0], ==, "last");
+    g_autoptr(history_entry) earlier = history_find(store, "/w", 1, &error);
+    g_assert_cmpstr(earlier->argv[0], ==, "first");
+    g_assert_null(history_find(store, "/w", 2, &error));
+    g_assert_error(error, FAULT, FAULT_USAGE);
+    g_assert_cmpstr(error->message, ==, "there is no run @2 of /w (it has 2)");
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -173,5 +197,7 @@ int main(int argc, char **argv)
     g_test_add_func("/history/decode/refuses-what-makes-no-sense", what_makes_no_sense_is_refused);
     g_test_add_func("/history/each/newest-first-without-damage",
                     the_newest_comes_first_and_damage_is_skipped);
+    g_test_add_func("/history/find/numbered-per-workspace-from-the-latest",
+                    runs_are_numbered_per_workspace_from_the_latest);
     return g_test_run();
 }

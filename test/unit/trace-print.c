@@ -29,6 +29,7 @@ static struct trace *small_trace(void)
     note_kind(recorder, "/w/d/found", cc, TRACE_FILE);
     note_link(recorder, "/w/l", cc, "a.c");
     note_kind(recorder, "/w/\x1b[1m", 0, TRACE_FIFO);
+    note_kind(recorder, "/w/walked", 0, TRACE_DIRECTORY);
     recorder_write(recorder, "/w/a.o", as, TRACE_CREATED | TRACE_WROTE);
     recorder_write(recorder, "/w/old", as, TRACE_REMOVED);
     recorder_uncacheable(recorder, "it used the network");
@@ -54,6 +55,15 @@ static void the_tree_says_who_learned_what_first(void)
                     "      wrote    a.o\n"
                     "      removed  old\n"
                     "not to be reused: it used the network\n");
+}
+
+static void nobody_is_named_who_has_nothing_to_show(void)
+{
+    g_autoptr(recorder) recorder = recorder_new("/w");
+    note_kind(recorder, "/w", 0, TRACE_DIRECTORY);
+    g_autoptr(trace) trace = sealed(recorder);
+    g_autofree char *text = trace_print_tree(trace, 0);
+    g_assert_cmpstr(text, ==, "");
 }
 
 static void a_process_can_be_picked_with_those_below_it(void)
@@ -98,7 +108,7 @@ static void lines_hold_all_of_it(void)
     g_assert_true(g_strv_contains((const char *const *)lines, source));
     for (guint i = 0; i < G_N_ELEMENTS(expected); i++)
         g_assert_true(g_strv_contains((const char *const *)lines, expected[i]));
-    g_assert_cmpuint(g_strv_length(lines), ==, 3 + 7 + 2 + 1 + 1);
+    g_assert_cmpuint(g_strv_length(lines), ==, 3 + 8 + 2 + 1 + 1);
 }
 
 int main(int argc, char **argv)
@@ -108,6 +118,8 @@ int main(int argc, char **argv)
                     the_tree_says_who_learned_what_first);
     g_test_add_func("/trace/print/a-process-can-be-picked-with-those-below-it",
                     a_process_can_be_picked_with_those_below_it);
+    g_test_add_func("/trace/print/nobody-is-named-who-has-nothing-to-show",
+                    nobody_is_named_who_has_nothing_to_show);
     g_test_add_func("/trace/print/lines-hold-all-of-it", lines_hold_all_of_it);
     return g_test_run();
 }

@@ -1,0 +1,85 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# vial trace, and vial why of runs in a view.
+load helper
+
+setup() {
+    fresh
+    echo one >in
+    mkdir dir
+}
+
+@test "trace shows who read, listed, missed and wrote what" {
+    ln -s in link
+    vial run --view sh -c 'cat link; ls dir; test -e gone; echo >out; cat <out; rm in'
+    exits 0 vial trace
+    contains "$output" " sh -c "
+    contains "$output" " cat link "
+    local line
+    for line in 'absent   gone' 'link     link -> in' 'listed   dir' 'wrote    out' 'removed  in'; do
+        contains "$output" "$line"
+    done
+    contains "$(grep -A99 ' cat link ' <<<"$output")" 'read     in'
+    same "$(grep -c 'read     out' <<<"$output")" 0
+}
+
+@test "trace of a process shows it and what is below it" {
+    vial run --view sh -c 'test -e one; sh -c "test -e two; :"'
+    local number
+    number=$(vial trace --json | jq -r 'select(.argv[2] == "test -e two; :").process')
+    exits 0 vial trace -p "$number"
+    contains "$output" 'absent   two'
+    same "$(grep -c 'absent   one' <<<"$output")" 0
+    exits 2 vial trace --process 99
+    exits 2 vial trace --process -1
+}
+
+@test "trace --json has a line for each process, fact and write" {
+    vial run --view sh -c 'cat in >out; test -e gone; :'
+    vial trace --json >lines
+    jq -es 'map(select(.process and .argv)) | length > 1' lines
+    same "$(jq -r 'select(.path == "in") | .kind, .hash, .size, .mode' lines)" \
+        "$(printf 'file\n%s\n4\n0644' "$(sha256sum in | cut -d' ' -f1)")"
+    jq -es 'map(select(.path == "in"))[0].aspects.content as $reader
+        | map(select(.process == $reader and .argv))[0].argv == ["cat", "in"]' lines
+    same "$(jq -r 'select(.path == "gone").kind' lines)" nothing
+    jq -es 'map(select(.written == "out"))[0].what | contains(["created", "wrote"])' lines
+}
+
+@test "trace of a hit shows what was seen when it ran" {
+    vial run --view cat in
+    vial run --view cat in
+    same "$(vial log --json | jq -r '.[0].result')" hit
+    same "$(vial trace @0 --json)" "$(vial trace @1 --json)"
+}
+
+@test "trace says that a sealed run, one that was not stored, and one that was evicted have none" {
+    vial run cat in
+    exits 1 vial trace
+    contains "$stderr" 'did not run in a view'
+    vial run --view --net cat in
+    exits 1 vial trace
+    contains "$stderr" 'not stored'
+    contains "$stderr" network
+    vial run --view cat in
+    exits 0 vial trace
+    vial gc --max-size 0
+    exits 1 vial trace
+    exits 2 vial trace @99
+    exits 2 vial trace nonsense
+}
+
+@test "why names what a run in a view found otherwise" {
+    local command='cat in; ls dir; test -e gone; test new -nt in; :'
+    vial run --view sh -c "$command"
+    echo two >in
+    touch dir/x gone
+    vial run --view sh -c "$command"
+    exits 0 vial why
+    contains "$output" 'read in: mode 0644, '
+    contains "$output" 'listed dir: other names'
+    contains "$output" 'found gone: (absent) -> file'
+    vial run --view sh -c "$command"
+    exits 0 vial why
+    contains "$output" 'was reused'
+}
