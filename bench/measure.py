@@ -2,8 +2,40 @@
 """Interleaved measurements of whole processes: every round runs each candidate once, in turn, so that
 what else the machine does falls on all alike; medians are compared, never means."""
 import os
+import platform
+import re
 import statistics
 import time
+
+
+def machine(path):
+    """One line: processor, memory, kernel, and the file system that `path` lies on."""
+    model = re.search(r"model name\s*: (.*)", open("/proc/cpuinfo").read())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
+    best = ""
+    for line in open("/proc/self/mounts"):
+        _, place, kind, options, *_ = line.split()
+        if os.path.realpath(path).startswith(place) and len(place) >= len(best):
+            best, system = place, f"{kind} ({options})"
+    return (f"{time.strftime('%F')}, {os.cpu_count()} x {model[1] if model else platform.machine()}, "
+            f"{memory} GiB, Linux {platform.release()}, {system}")
+
+
+class Retired:
+    """Where results of earlier rounds go. Not removed before the end: ext4 without a journal walks past
+    every inode that was freed in the last half minute whenever it makes a file, which would measure that."""
+
+    def __init__(self, root):
+        self.root, self.count = os.path.join(root, "retired"), 0
+        os.makedirs(self.root)
+
+    def take(self, *paths):
+        def prepare():
+            for path in paths:
+                if os.path.lexists(path):
+                    os.rename(path, os.path.join(self.root, str(self.count)))
+                    self.count += 1
+        return prepare
 
 
 class Sample:
@@ -48,6 +80,7 @@ def compare(candidates, rounds):
 
 
 def table(title, samples, against, unit=1e3, suffix="ms"):
+    """Medians, and how many times those of `against`."""
     base_wall, base_cpu, _ = samples[against].row()
     print(f"\n{title}")
     print(f"  {'':36} {'wall ' + suffix:>10} {'x':>7} {'cpu ' + suffix:>10} {'x':>7} {'peak MiB':>9}")
