@@ -81,7 +81,8 @@ bool store_digest_file(struct stat_cache *cache, const char *path, struct digest
 
 /*
  * Some files of one directory, through its record: for whoever asks for single files again and
- * again. Names that ascend cost no search. One thread; several for one directory do no harm.
+ * again. Names that ascend cost no search, others an index. One thread; several for one directory
+ * do no harm.
  */
 enum stat_outcome {
     STAT_DIGESTED,
@@ -90,7 +91,8 @@ enum stat_outcome {
 };
 struct stat_files;
 struct stat_files *stat_files_open(struct stat_cache *cache, int directory); /* O_PATH will do */
-void stat_files_close(struct stat_files *files); /* what was learned goes to the cache */
+void stat_files_close(struct stat_files *files);         /* what was learned goes to the cache */
+bool stat_files_learned(const struct stat_files *files); /* is there anything? */
 
 /*
  * Digest of the regular file `name` in `directory` (the same one), of which fstatat() just said

@@ -33,7 +33,8 @@ struct stat_files {
     bool has_clock;
     GBytes *record; /* NULL: none */
     struct stat_reader reader;
-    struct stat_entry entry; /* where the reader is; name NULL: before the first, or at the end */
+    struct stat_entry entry; /* where the reader is; name NULL: before the first */
+    GHashTable *index;       /* name -> struct stat_entry; NULL while names ascend */
     GArray *learned;         /* struct fresh; NULL: nothing */
 };
 
@@ -59,22 +60,29 @@ struct stat_files *stat_files_open(struct stat_cache *cache, int directory)
 
 /* --- looking up ------------------------------------------------------------------------------- */
 
-/* Move the reader to `name`; from the start again if it has gone past it. */
-static bool seek(struct stat_files *files, const char *name)
+/* Names come in no order: from now on they are looked up. */
+static void make_index(struct stat_files *files)
+{
+    struct stat_entry entry;
+    stat_reader_init(&files->reader, files->record);
+    files->index = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free);
+    while (stat_reader_next(&files->reader, &entry))
+        g_hash_table_insert(files->index, (gpointer)entry.name, g_memdup2(&entry, sizeof entry));
+}
+
+/* What the record says of `name`, or NULL; without search as long as names ascend. */
+static const struct stat_entry *seek(struct stat_files *files, const char *name)
 {
     if (files->record == NULL)
-        return false;
-    if (files->entry.name != NULL && strcmp(files->entry.name, name) > 0) {
-        stat_reader_init(&files->reader, files->record);
-        files->entry.name = NULL;
-    }
+        return NULL;
+    if (files->index == NULL && files->entry.name != NULL && strcmp(files->entry.name, name) > 0)
+        make_index(files);
+    if (files->index != NULL)
+        return g_hash_table_lookup(files->index, name);
     while (files->entry.name == NULL || strcmp(files->entry.name, name) < 0)
-        if (!stat_reader_next(&files->reader, &files->entry)) {
-            stat_reader_init(&files->reader, files->record);
-            files->entry.name = NULL;
-            return false;
-        }
-    return strcmp(files->entry.name, name) == 0;
+        if (!stat_reader_next(&files->reader, &files->entry))
+            return NULL;
+    return strcmp(files->entry.name, name) == 0 ? &files->entry : NULL;
 }
 
 static enum stat_kind kind_of(const struct stat *status)
@@ -86,12 +94,13 @@ static bool recall(struct stat_files *files, const char *name, const struct stat
                    struct digest *out)
 {
     struct stat_identity identity;
+    const struct stat_entry *known = status->st_dev == files->device ? seek(files, name) : NULL;
     stat_identify(status, &identity);
-    if (status->st_dev != files->device || !seek(files, name) ||
-        files->entry.kind != kind_of(status) || !stat_matches(&files->entry.identity, &identity) ||
+    if (known == NULL || known->kind != kind_of(status) ||
+        !stat_matches(&known->identity, &identity) ||
         !stat_is_settled(&identity, &files->reader.header))
         return false;
-    memcpy(out->hash, files->entry.hash, DIGEST_HASH_SIZE);
+    memcpy(out->hash, known->hash, DIGEST_HASH_SIZE);
     out->size = status->st_size;
     return true;
 }
@@ -260,6 +269,11 @@ static void write_record(struct stat_files *files)
     stat_cache_put(files->cache, files->device, files->inode, record);
 }
 
+bool stat_files_learned(const struct stat_files *files)
+{
+    return files->learned != NULL;
+}
+
 void stat_files_close(struct stat_files *files)
 {
     if (files == NULL)
@@ -267,6 +281,7 @@ void stat_files_close(struct stat_files *files)
     if (files->learned != NULL)
         write_record(files);
     g_clear_pointer(&files->learned, g_array_unref);
+    g_clear_pointer(&files->index, g_hash_table_unref);
     g_clear_pointer(&files->record, g_bytes_unref);
     g_free(files);
 }

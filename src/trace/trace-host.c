@@ -19,23 +19,25 @@
 
 #define TRIES 4 /* once, and thrice again */
 
+struct host_state;
+
+/* What a thread needs that looks up. */
+struct finder {
+    const struct host_state *state;
+    struct walk *walk;
+    GStringChunk *texts;
+};
+
 struct host_state {
     struct trace_state base;
+    struct finder finder; /* of the thread that asks; others have their own for a while */
     char *root;
     size_t root_length;
     struct stat_cache *cache;
     struct trace_clock *clock;
-    GHashTable *known;   /* struct known, a set: what has been answered */
-    GStringChunk *texts; /* paths of `known`, listed names */
+    GHashTable *known; /* struct known, a set: what has been answered */
     pthread_mutex_t lock;
-    GPtrArray *targets; /* GStringChunk: texts in answers; guarded by lock */
-};
-
-/* One thread's part of a look-up. */
-struct finder {
-    struct host_state *state;
-    struct walk *walk;
-    GStringChunk *texts;
+    GPtrArray *targets; /* GStringChunk: texts in the answers of other threads; guarded by lock */
 };
 
 /* An answer that was given. */
@@ -172,7 +174,7 @@ static void clock_content(const struct trace_value *value, struct digest *out)
                                                                            : *digest_empty();
 }
 
-static void find_time(struct host_state *state, const char *path, const struct stat *status,
+static void find_time(const struct host_state *state, const char *path, const struct stat *status,
                       struct trace_value *out)
 {
     struct digest content;
@@ -191,7 +193,7 @@ static void find_time(struct host_state *state, const char *path, const struct s
 static enum outcome find(struct finder *finder, const char *path, unsigned aspects,
                          struct trace_value *out)
 {
-    struct host_state *state = finder->state;
+    const struct host_state *state = finder->state;
     struct place place;
     struct stat status;
     enum outcome outcome = OUTCOME_DONE;
@@ -224,10 +226,11 @@ static enum outcome find(struct finder *finder, const char *path, unsigned aspec
 #define SHARE 1024
 #define THREADS_MAX 16
 
-typedef void (*share_work)(size_t from, size_t to, void *user);
+typedef void (*share_work)(size_t from, size_t to, bool helper, void *user);
 struct share {
     share_work work;
     size_t from, to;
+    bool helper; /* not the thread that asks */
     void *user;
     pthread_t thread;
 };
@@ -235,7 +238,7 @@ struct share {
 static void *work_share(void *data)
 {
     const struct share *share = data;
-    share->work(share->from, share->to, share->user);
+    share->work(share->from, share->to, share->helper, share->user);
     return NULL;
 }
 
@@ -259,10 +262,18 @@ static void in_shares(size_t count, share_work work, void *user)
     threads = threads > 1 ? MIN(threads, MIN(g_get_num_processors(), THREADS_MAX)) : 1;
     for (size_t i = threads; i > 0; i--) {
         struct share *share = &shares[i - 1];
-        *share = (struct share){ work, count * (i - 1) / threads, count * i / threads, user };
-        started[i - 1] = i > 1 && start_share(share);
-        if (!started[i - 1])
-            work_share(share);
+        *share = (struct share){
+            .work = work,
+            .from = count * (i - 1) / threads,
+            .to = count * i / threads,
+            .helper = i > 1,
+            .user = user,
+        };
+        started[i - 1] = share->helper && start_share(share);
+        if (started[i - 1])
+            continue;
+        share->helper = false;
+        work_share(share);
     }
     for (size_t i = 0; i < threads; i++)
         if (started[i])
@@ -287,19 +298,30 @@ struct job {
     struct task *tasks;
 };
 
-static void do_tasks(size_t from, size_t to, void *user)
+static void do_task(struct finder *finder, const struct job *job, struct task *task)
+{
+    guint tries = 0;
+    while (find(finder, job->questions[task->index].path, task->aspects,
+                &job->answers[task->index]) == OUTCOME_CHANGED)
+        if (++tries == TRIES) {
+            task->changing = true;
+            return;
+        }
+}
+
+static void do_tasks(size_t from, size_t to, bool helper, void *user)
 {
     const struct job *job = user;
     struct host_state *state = job->state;
-    struct finder finder = { state, walk_new(state->root, state->cache), g_string_chunk_new(64) };
-    for (size_t i = from; i < to; i++) {
-        struct task *task = &job->tasks[i];
-        guint tries = 0;
-        while (find(&finder, job->questions[task->index].path, task->aspects,
-                    &job->answers[task->index]) == OUTCOME_CHANGED &&
-               ++tries < TRIES)
-            ;
-        task->changing = tries == TRIES;
+    struct finder finder = state->finder;
+    if (helper)
+        finder =
+            (struct finder){ state, walk_new(state->root, state->cache), g_string_chunk_new(64) };
+    for (size_t i = from; i < to; i++)
+        do_task(&finder, job, &job->tasks[i]);
+    if (!helper) {
+        walk_flush(finder.walk);
+        return;
     }
     walk_free(finder.walk);
     pthread_mutex_lock(&state->lock);
@@ -331,7 +353,7 @@ static void remember(struct host_state *state, const struct task *task, const ch
     struct known *known = task->known;
     if (known == NULL) {
         known = g_new(struct known, 1);
-        known->path = g_string_chunk_insert(state->texts, path);
+        known->path = g_string_chunk_insert(state->finder.texts, path);
         known->hash = task->hash;
         g_hash_table_add(state->known, known);
     }
@@ -362,18 +384,16 @@ static bool host_look_up(struct trace_state *state, const struct trace_question 
 static bool host_list(struct trace_state *state, const char *path, GArray *names, GError **error)
 {
     struct place place;
-    struct walk *walk = walk_new(host(state)->root, host(state)->cache);
-    walk_to(walk, path, &place);
+    walk_to(host(state)->finder.walk, path, &place);
     int directory = place.directory < 0 ? -1 : open_directory(&place);
-    bool ok = directory >= 0 && read_names(host(state)->texts, directory, names);
-    walk_free(walk);
-    return ok;
+    return directory >= 0 && read_names(host(state)->finder.texts, directory, names);
 }
 
 static void host_free(struct trace_state *state)
 {
+    walk_free(host(state)->finder.walk);
+    g_string_chunk_free(host(state)->finder.texts);
     g_hash_table_unref(host(state)->known);
-    g_string_chunk_free(host(state)->texts);
     g_ptr_array_unref(host(state)->targets);
     pthread_mutex_destroy(&host(state)->lock);
     g_free(host(state)->root);
@@ -392,7 +412,7 @@ struct trace_state *trace_host_state_new(const char *root, struct stat_cache *ca
     state->cache = cache;
     state->clock = clock;
     state->known = g_hash_table_new_full(known_hash, known_equal, g_free, NULL);
-    state->texts = g_string_chunk_new(4096);
+    state->finder = (struct finder){ state, walk_new(root, cache), g_string_chunk_new(4096) };
     pthread_mutex_init(&state->lock, NULL);
     state->targets = g_ptr_array_new_with_free_func((GDestroyNotify)g_string_chunk_free);
     return &state->base;
@@ -427,7 +447,7 @@ static enum seal_outcome hash_item(struct walk *walk, const char *path, struct s
     }
 }
 
-static void hash_items(size_t from, size_t to, void *user)
+static void hash_items(size_t from, size_t to, bool helper, void *user)
 {
     const struct seal *seal = user;
     const struct host_state *state = seal->state;

@@ -76,6 +76,7 @@ struct place {
     struct stat_files *files; /* of the directory */
 };
 void walk_to(struct walk *walk, const char *path, struct place *out);
+void walk_flush(struct walk *walk); /* what was learned goes to the stat cache */
 
 /* What a look-up that failed with `number` says of the name. */
 enum trace_kind walk_kind_of_error(int number);

@@ -63,6 +63,15 @@ void walk_free(struct walk *walk)
     g_free(walk);
 }
 
+void walk_flush(struct walk *walk)
+{
+    for (guint i = 0; i < walk->frames->len; i++) {
+        struct frame *frame = frame_at(walk, i);
+        if (frame->files != NULL && stat_files_learned(frame->files))
+            stat_files_close(g_steal_pointer(&frame->files));
+    }
+}
+
 enum trace_kind walk_kind_of_error(int number)
 {
     return number == ENOENT || number == ENOTDIR || number == ELOOP || number == ENAMETOOLONG
