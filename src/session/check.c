@@ -8,9 +8,16 @@
 #include <string.h>
 #include <unistd.h>
 
+/* What a run printed, by stream; -1 where it could not be kept: then no offset is known. */
+struct printed {
+    int file[OUTPUT_STDERR + 1];
+    const struct run_request *forward; /* NULL: to nobody */
+};
+
 struct comparison {
     struct session *session;
     const struct run_outcome *first, *other;
+    struct printed *first_printed, *printed;
     unsigned number; /* of the other run, from 2 */
     guint64 differences;
 };
@@ -62,6 +69,16 @@ static bool compare_output(const char *path, const struct tree_entry *before,
     return true;
 }
 
+static void compare_stream(struct comparison *comparison, enum output_stream stream,
+                           const char *name, const struct digest *first, const struct digest *other)
+{
+    int *a = &comparison->first_printed->file[stream], *b = &comparison->printed->file[stream];
+    if (digest_equal(first, other))
+        return;
+    bool there = *a >= 0 && *b >= 0 && lseek(*a, 0, SEEK_SET) == 0 && lseek(*b, 0, SEEK_SET) == 0;
+    report(comparison, name, "other content", there ? first_difference(*a, *b) : -1);
+}
+
 static bool same_list(char **a, char **b)
 {
     static char *none[] = { NULL };
@@ -74,54 +91,117 @@ static void compare_runs(struct comparison *comparison)
     const struct execution *first = &comparison->first->execution;
     const struct execution *other = &comparison->other->execution;
     tree_diff(first->outputs, other->outputs, compare_output, comparison);
-    if (!digest_equal(&first->result->stdout_blob, &other->result->stdout_blob))
-        report(comparison, "(standard output)", "other content", -1);
-    if (!digest_equal(&first->result->stderr_blob, &other->result->stderr_blob))
-        report(comparison, "(standard error)", "other content", -1);
+    compare_stream(comparison, OUTPUT_STDOUT, "(standard output)", &first->result->stdout_blob,
+                   &other->result->stdout_blob);
+    compare_stream(comparison, OUTPUT_STDERR, "(standard error)", &first->result->stderr_blob,
+                   &other->result->stderr_blob);
     if (first->result->exit_code != other->result->exit_code)
         report(comparison, "(exit status)", "another status", -1);
     if (!same_list(first->result->deleted, other->result->deleted))
         report(comparison, "(deletions)", "other files deleted", -1);
 }
 
-bool session_check(struct session *session, const struct run_request *request, unsigned times,
-                   guint64 *differences, int *exit_code, GError **error)
+/* --- what was printed ------------------------------------------------------------------------- */
+
+static int unnamed_file(void)
+{
+    g_autofree char *path = NULL;
+    int file = g_file_open_tmp("vial-check-XXXXXX", &path, NULL);
+    if (file >= 0)
+        unlink(path);
+    return file;
+}
+
+static void printed_init(struct printed *printed, const struct run_request *forward)
+{
+    *printed = (struct printed){ { -1, unnamed_file(), unnamed_file() }, forward };
+}
+
+static void printed_release(struct printed *printed)
+{
+    fd_close(&printed->file[OUTPUT_STDOUT]);
+    fd_close(&printed->file[OUTPUT_STDERR]);
+}
+
+static void print(enum output_stream stream, const void *data, size_t size, void *user)
+{
+    struct printed *printed = user;
+    int *file = &printed->file[stream];
+    if (*file >= 0 && !fd_write_all(*file, data, size, "a copy of what was printed", NULL))
+        fd_close(file);
+    if (printed->forward != NULL && printed->forward->output != NULL)
+        printed->forward->output(stream, data, size, printed->forward->user);
+}
+
+/* --- the runs --------------------------------------------------------------------------------- */
+
+struct checked {
+    struct run_outcome outcome;
+    struct printed printed;
+};
+
+static void checked_release(struct checked *checked)
+{
+    run_outcome_clear(&checked->outcome);
+    printed_release(&checked->printed);
+}
+
+/* Run `number`, from 0; only the first one is heard. */
+static bool run_one(struct session *session, const struct run_request *request,
+                    const struct input *input, unsigned number, struct checked *out, GError **error)
 {
     struct run_request quiet = *request;
-    struct run_outcome first = { .execution = { .directory = -1 } };
-    struct comparison comparison = { .session = session, .first = &first };
-    struct input input; /* a pipe can be read once only */
-    bool ok = input_open(request, &input, error);
-    gint64 start = g_get_monotonic_time();
+    printed_init(&out->printed, number == 0 ? request : NULL);
     quiet.no_cache = true;
     quiet.unrecorded = true;
     quiet.commit = COMMIT_NEVER;
+    quiet.vary = number;
+    quiet.output = print;
+    quiet.user = &out->printed;
+    return run_with_input(session, &quiet, input, &out->outcome, error);
+}
+
+static void emit_finished(const struct comparison *comparison, int exit_code, gint64 start)
+{
+    event_emit(comparison->session->sink, EVENT_FINISHED, { "result", EVENT_TEXT, .text = "run" },
+               { "exit", EVENT_NUMBER, .number = exit_code },
+               { "differences", EVENT_NUMBER, .number = (gint64)comparison->differences },
+               { "duration", EVENT_SECONDS,
+                 .seconds = (double)(g_get_monotonic_time() - start) / G_USEC_PER_SEC },
+               { "saved", EVENT_SECONDS, .seconds = 0 },
+               { "reason", EVENT_TEXT, .text = "--check" });
+}
+
+bool session_check(struct session *session, const struct run_request *request, unsigned times,
+                   guint64 *differences, int *exit_code, GError **error)
+{
+    struct checked first = { .outcome = { .execution = { .directory = -1 } },
+                             .printed = { { -1, -1, -1 }, NULL } };
+    struct comparison comparison = { .session = session,
+                                     .first = &first.outcome,
+                                     .first_printed = &first.printed };
+    struct input input; /* a pipe can be read once only */
+    bool ok = input_open(request, &input, error);
+    gint64 start = g_get_monotonic_time();
     for (unsigned i = 0; ok && i < times; i++) {
-        struct run_outcome other;
-        quiet.vary = i;
-        quiet.output = i == 0 ? request->output : NULL;
-        ok = run_with_input(session, &quiet, &input, i == 0 ? &first : &other, error);
+        struct checked other;
+        ok = run_one(session, request, &input, i, i == 0 ? &first : &other, error);
         if (ok && i > 0) {
-            comparison.other = &other;
+            comparison.other = &other.outcome;
+            comparison.printed = &other.printed;
             comparison.number = i + 1;
             compare_runs(&comparison);
         }
-        if (ok && i > 0)
-            run_outcome_clear(&other);
+        if (i > 0)
+            checked_release(&other);
         if (request->interrupt != NULL && *request->interrupt != 0)
             break;
     }
     *differences = comparison.differences;
-    *exit_code = first.exit_code;
+    *exit_code = first.outcome.exit_code;
     if (ok)
-        event_emit(session->sink, EVENT_FINISHED, { "result", EVENT_TEXT, .text = "run" },
-                   { "exit", EVENT_NUMBER, .number = first.exit_code },
-                   { "differences", EVENT_NUMBER, .number = (gint64)comparison.differences },
-                   { "duration", EVENT_SECONDS,
-                     .seconds = (double)(g_get_monotonic_time() - start) / G_USEC_PER_SEC },
-                   { "saved", EVENT_SECONDS, .seconds = 0 },
-                   { "reason", EVENT_TEXT, .text = "--check" });
-    run_outcome_clear(&first);
+        emit_finished(&comparison, *exit_code, start);
+    checked_release(&first);
     input_close(&input);
     return ok;
 }

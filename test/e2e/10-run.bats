@@ -267,6 +267,8 @@ program() {
 
 @test "--check names what is not reproducible" {
     exits 0 vial run --check 3 -- sh -c 'echo same >same'
+    exits 1 vial run --check 2 -- sh -c 'echo same; date +%N >&2'
+    contains "$stderr" "(standard error): other content, first at offset"
     exits 1 vial run --check 3 -- sh -c 'echo same >same; date +%N >differs'
     contains "$stderr" differs
     contains "$stderr" "offset"
