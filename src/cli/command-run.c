@@ -148,13 +148,25 @@ static int status_of(const GError *error)
     return g_error_matches(error, FAULT, FAULT_NOT_RUNNABLE) ? EXIT_NOT_RUNNABLE : EXIT_FAILED;
 }
 
+/* A run that did not come to its end: whoever reads events is told so, and what vial exits with. */
+static int report_failure(const struct run_request *request, struct event_sink *sink,
+                          const GError *error)
+{
+    int status = status_of(error);
+    if (!request->dry_run)
+        event_emit(sink, EVENT_FINISHED, { "result", EVENT_TEXT, .text = "failed" },
+                   { "exit", EVENT_NUMBER, .number = status },
+                   { "reason", EVENT_TEXT, .text = error->message });
+    return status;
+}
+
 static int run_once(struct session *session, const struct run_request *request,
                     struct event_sink *sink)
 {
     struct run_outcome outcome;
     g_autoptr(GError) error = NULL;
     bool ok = session_run(session, request, &outcome, &error);
-    int status = ok ? outcome.exit_code : status_of(error);
+    int status = ok ? outcome.exit_code : report_failure(request, sink, error);
     ui_clear_line(sink);
     if (ok && request->dry_run) {
         char text[DIGEST_TEXT_SIZE];
@@ -169,13 +181,14 @@ static int run_once(struct session *session, const struct run_request *request,
     return status;
 }
 
-static int run_check(struct session *session, const struct run_request *request, int times)
+static int run_check(struct session *session, const struct run_request *request,
+                     struct event_sink *sink, int times)
 {
     guint64 differences = 0;
     int status;
     g_autoptr(GError) error = NULL;
     if (!session_check(session, request, (unsigned)times, &differences, &status, &error))
-        return status_of(error);
+        return report_failure(request, sink, error);
     if (interrupt != 0)
         return 128 + interrupt;
     if (differences == 0)
@@ -230,7 +243,7 @@ static int run_with(struct session *session, const struct arguments *arguments,
         .output = forward,
         .user = &output,
     };
-    int status = arguments->check > 0 ? run_check(session, &request, arguments->check)
+    int status = arguments->check > 0 ? run_check(session, &request, sink, arguments->check)
                                       : run_once(session, &request, sink);
     if (output.failure == 0)
         return status;

@@ -591,8 +591,11 @@ static bool run_command(struct run *run, GError **error)
     if (run->refusal != NULL && run->spare == NULL && !interrupted(run) && !run->action->network)
         warn(run, "not stored: %s", run->refusal);
     const struct result *result = run->execution.result;
-    if (!commit(run, run->execution.outputs, result, run->execution.directory, error))
+    if (!commit(run, run->execution.outputs, result, run->execution.directory, error)) {
+        run->out->exit_code = result->exit_code;
+        remember(run, result, stored);
         return false;
+    }
     report_missing(run, result);
     trim(run, stored);
     run->out->kept = g_steal_pointer(&run->execution.kept);

@@ -77,7 +77,7 @@ void run_outcome_clear(struct run_outcome *outcome);
 
 /*
  * Run, or reuse. False: the command was neither run nor reused. Emits the events of doc/events.md,
- * EVENT_FINISHED last if true is returned.
+ * EVENT_FINISHED last if true is returned (it is the caller's otherwise).
  */
 bool session_run(struct session *session, const struct run_request *request,
                  struct run_outcome *out, GError **error);

@@ -86,8 +86,8 @@ static void say_difference(struct text_sink *self, const struct event *event, co
 static void say_finished(struct text_sink *self, const struct event *event)
 {
     wipe(self);
-    if (!self->options.terminal)
-        return;
+    if (!self->options.terminal || strcmp(text_of(event, "result"), "failed") == 0)
+        return; /* the error itself is printed by whoever had it */
     if (strcmp(text_of(event, "result"), "hit") == 0)
         say(self, "\033[32m", "reused in %.3f s, saved %.3f s", seconds_of(event, "duration"),
             seconds_of(event, "saved"));

@@ -88,6 +88,19 @@ load helper
     contains "$output" "no   namespaces"
 }
 
+@test "a run that does not come to its end is finished too, with what vial exits with" {
+    exits 127 vial run --events "$EVENTS" no-such-program
+    same "$(finished "$EVENTS" result) $(finished "$EVENTS" exit)" "failed 127"
+    mkdir locked
+    chmod 555 locked
+    exits 125 as_user vial run --events "$EVENTS" -- sh -c 'chmod 755 locked; echo x >locked/x'
+    same "$(finished "$EVENTS" result) $(finished "$EVENTS" exit)" "failed 125"
+    contains "$(finished "$EVENTS" reason)" locked/x
+    chmod 755 locked
+    exits 0 as_user vial log
+    contains "$output" "run"
+}
+
 @test "every event is one JSON object a line, and the last is finished" {
     miss sh -c 'echo x >x'
     jq -e . "$EVENTS" >/dev/null
