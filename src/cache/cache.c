@@ -106,14 +106,14 @@ static bool key_digest(GBytes *key, struct digest *out)
     return out->size >= 0;
 }
 
-/* The action, its Command and the directories of its inputs: what `vial why` compares. */
-static void name_action(const struct digest *key, struct store_reference *out)
+/* If this is an action: its Command and the directories of its inputs. `vial why` compares them. */
+static void name_action(const struct digest *digest, struct store_reference *out)
 {
     struct digest command, inputs;
-    g_autoptr(GBytes) message = out->read(key, out->source);
+    g_autoptr(GBytes) message = out->read(digest, out->source);
+    g_array_append_val(out->blobs, *digest);
     if (message == NULL || !action_references(message, &command, &inputs))
         return;
-    g_array_append_val(out->blobs, *key);
     g_array_append_val(out->blobs, command);
     g_array_append_val(out->directories, inputs);
 }
@@ -143,6 +143,8 @@ static bool describe(enum store_table table, GBytes *key, GBytes *value,
     out->last_use = used == NULL ? result->started : MAX(*used, result->started);
     result_references(result, out->blobs, out->trees);
     name_action(&digest, out);
+    for (guint i = 0; i < result->observed->len; i++)
+        name_action(&g_array_index(result->observed, struct digest, i), out);
     return true;
 }
 
