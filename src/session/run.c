@@ -407,8 +407,8 @@ static bool store_inputs(struct run *run, bool *changed, GError **error)
     g_autoptr(tree) again = NULL;
     if (!input_put(run->input, batch, error))
         return false;
-    if (store_has_tree(run->store, run->present, NULL))
-        return store_batch_commit(batch, error);
+    if (store_batch_count_on(batch, run->present))
+        return store_batch_put_tree(batch, run->present, error) && store_batch_commit(batch, error);
     if (!capture_inputs(run, batch, &again, error))
         return false;
     *changed = !digest_equal(tree_digest(again), tree_digest(run->present));

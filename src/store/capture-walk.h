@@ -53,6 +53,7 @@ struct node {
 struct walk {
     const struct capture_request *request;
     struct store *store;
+    bool trusting;  /* what the cache knows is taken to be in the store, too */
     guint64 device; /* of the root, and its clock */
     struct stat_clock clock;
     pthread_mutex_t lock; /* guards the rest */

@@ -344,10 +344,10 @@ void capture_clear(struct capture *capture)
     g_clear_pointer(&capture->unsupported, g_ptr_array_unref);
 }
 
-bool store_capture(struct store *store, const struct capture_request *request, struct capture *out,
-                   GError **error)
+static bool capture_once(struct store *store, const struct capture_request *request, bool trusting,
+                         struct capture *out, GError **error)
 {
-    struct walk walk = { .request = request, .store = store };
+    struct walk walk = { .request = request, .store = store, .trusting = trusting };
     struct stat status;
     if (fstat(request->directory, &status) == 0) {
         walk.device = status.st_dev;
@@ -365,8 +365,6 @@ bool store_capture(struct store *store, const struct capture_request *request, s
     walk.sum.tree = g_steal_pointer(&root->tree);
     free_nodes(&walk);
     pthread_mutex_destroy(&walk.lock);
-    ok = ok &&
-         (request->batch == NULL || store_batch_put_tree(request->batch, walk.sum.tree, error));
     if (!ok) {
         capture_clear(&walk.sum);
         return false;
@@ -375,4 +373,23 @@ bool store_capture(struct store *store, const struct capture_request *request, s
         g_ptr_array_sort(walk.sum.unsupported, compare_texts);
     *out = walk.sum;
     return true;
+}
+
+/*
+ * Whether the store holds what the cache knows is asked only when all is captured, of all at once.
+ * If something is missing, which is rare, the next walk asks for each and reads what is not there.
+ */
+bool store_capture(struct store *store, const struct capture_request *request, struct capture *out,
+                   GError **error)
+{
+    struct store_batch *batch = request->batch;
+    bool ok = capture_once(store, request, true, out, error);
+    if (ok && batch != NULL && !store_batch_count_on(batch, out->tree)) {
+        capture_clear(out);
+        ok = capture_once(store, request, false, out, error);
+    }
+    if (!ok || batch == NULL || store_batch_put_tree(batch, out->tree, error))
+        return ok;
+    capture_clear(out);
+    return false;
 }

@@ -17,6 +17,7 @@
 #include "base/fd.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 /* Blobs waiting in memory beyond this are committed early. */
@@ -127,6 +128,19 @@ static bool have(struct store_batch *batch, const struct digest *digest)
     return true;
 }
 
+static bool add_file_digests(const struct tree *directory, void *digests, GError **error)
+{
+    for (size_t i = 0; i < tree_size(directory); i++)
+        if (tree_at(directory, i)->kind == TREE_FILE)
+            g_array_append_val((GArray *)digests, tree_at(directory, i)->digest);
+    return true;
+}
+
+static gint compare_digests(gconstpointer a, gconstpointer b)
+{
+    return memcmp(((const struct digest *)a)->hash, ((const struct digest *)b)->hash,
+                  DIGEST_HASH_SIZE);
+}
 /*
  * The blobs that wait in memory, as changes of their own. They count as known from here on, so that
  * the last commit looks whether they are still there: nothing in the store names them until then.
@@ -268,6 +282,19 @@ static bool put_data(struct store_batch *batch, const void *data, size_t size,
         return false;
     }
     add_staged(batch, out, g_steal_pointer(&name));
+    return true;
+}
+
+bool store_batch_count_on(struct store_batch *batch, const struct tree *tree)
+{
+    g_autoptr(GArray) digests = g_array_new(FALSE, FALSE, sizeof(struct digest));
+    if (has_given_up(batch))
+        return true;
+    tree_each_directory(tree, add_file_digests, digests, NULL);
+    g_array_sort(digests, compare_digests);
+    for (guint i = 0; i < digests->len; i++)
+        if (!have(batch, &g_array_index(digests, struct digest, i)))
+            return false;
     return true;
 }
 

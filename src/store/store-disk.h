@@ -184,7 +184,8 @@ bool store_index_is_marked(int store); /* is there such a mark? */
 
 /*
  * Look `key` up. Copies up to `prefix_size` bytes of the value into `prefix`, and the whole of it
- * into *whole unless that is NULL. False: not there, or the index is damaged.
+ * into *whole unless that is NULL. Where neither is wanted the value's own pages, which can be far
+ * from its key, are not touched. False: not there, or the index is damaged.
  */
 bool store_index_get(struct store_index *index, const void *key, size_t key_size, void *prefix,
                      size_t prefix_size, size_t *size, GBytes **whole);

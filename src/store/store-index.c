@@ -437,7 +437,7 @@ int store_index_look(const struct store_index *index, MDB_txn *txn, const void *
 {
     MDB_val name = { key_size, (void *)key }, value = { 0, NULL };
     int rc = STORE_GUARDED(STORE_FAULT, mdb_get(txn, MAIN_DATABASE, &name, &value));
-    if (rc == 0 && index != NULL)
+    if (rc == 0 && index != NULL && (prefix_size > 0 || whole != NULL))
         rc = locate(index, &value);
     if (rc != 0)
         return rc;

@@ -18,9 +18,22 @@ static struct store_blob_entry look_up(struct store_disk *disk, const struct dig
     return store_blob_entry_decode(digest, prefix, size);
 }
 
+/* A value that is longer than any other kind's holds the bytes themselves. */
+static bool is_inline_by_size(struct store_disk *disk, const struct digest *digest)
+{
+    guint8 key[STORE_BLOB_KEY];
+    size_t size;
+    store_blob_key(digest, key);
+    return store_index_get(disk->index, key, sizeof key, NULL, 0, &size, NULL) &&
+           size > STORE_OBJECT_ENTRY && size == (size_t)digest->size + 1;
+}
+
 static bool has(struct store *store, const struct digest *digest)
 {
     struct store_disk *disk = store_disk(store);
+    if (digest->size >= STORE_OBJECT_ENTRY && (guint64)digest->size <= store->inline_limit &&
+        is_inline_by_size(disk, digest))
+        return true;
     struct store_blob_entry entry = look_up(disk, digest, NULL);
     return entry.kind == STORE_BLOB_INLINE ||
            (entry.kind == STORE_BLOB_OBJECT && store_object_stat(disk, digest, NULL));

@@ -128,6 +128,13 @@ bool store_batch_put(struct store_batch *batch, const void *data, size_t size, s
 bool store_batch_put_file(struct store_batch *batch, int descriptor, gint64 size, const char *what,
                           struct digest *out, GError **error);
 
+/*
+ * Is the content of each file of `tree` in the store, or in the batch? The commit then sees to it
+ * that it still is. Asks in the order of the index, which for a large tree takes a third of the
+ * time that any other order does. True as well for a batch that has given up.
+ */
+bool store_batch_count_on(struct store_batch *batch, const struct tree *tree);
+
 /* Every directory message of the tree. */
 bool store_batch_put_tree(struct store_batch *batch, const struct tree *tree, GError **error);
 

@@ -146,6 +146,43 @@ static void a_collected_blob_fails_the_commit_that_counts_on_it(struct fixture *
     g_assert_true(store_has(store, &digest));
 }
 
+static struct tree *tree_of_two(const struct digest *a, const struct digest *b)
+{
+    const struct tree_entry entries[] = {
+        { .name = "a", .kind = TREE_FILE, .digest = *a },
+        { .name = "b", .kind = TREE_FILE, .digest = *b },
+    };
+    g_autoptr(GError) error = NULL;
+    struct tree *tree = tree_new(entries, G_N_ELEMENTS(entries), &error);
+    g_assert_no_error(error);
+    return tree;
+}
+
+static void a_tree_is_counted_on_if_all_its_files_are_there_or_coming(struct fixture *fixture,
+                                                                      const void *data)
+{
+    struct store *store = fixture->store;
+    g_autoptr(store_batch) first = store_batch_new(store);
+    g_autoptr(store_batch) second = store_batch_new(store);
+    g_autoptr(GError) error = NULL;
+    struct digest stored, waiting, nowhere;
+    put(first, "a blob of more than seventeen bytes", &stored);
+    commit(first);
+    put(second, "waits", &waiting);
+    digest_of("nowhere", 7, &nowhere);
+    g_autoptr(tree) whole = tree_of_two(&stored, &waiting);
+    g_autoptr(tree) partial = tree_of_two(&stored, &nowhere);
+    g_assert_false(store_batch_count_on(first, whole)); /* `waiting` is not there yet */
+    g_assert_false(store_batch_count_on(second, partial));
+    g_assert_true(store_batch_count_on(second, whole));
+
+    struct store_gc_result result;
+    g_assert_true(store_gc(store, 1000, describe, NULL, &result, &error));
+    g_assert_cmpuint(result.blobs_removed, ==, 1);
+    g_assert_false(store_batch_commit(second, &error));
+    g_assert_error(error, FAULT, FAULT_MISSING);
+}
+
 static bool note_key(GBytes *key, GBytes *value, void *user)
 {
     g_string_append_len(user, g_bytes_get_data(key, NULL), (gssize)g_bytes_get_size(key));
@@ -361,6 +398,8 @@ static const struct {
     { "a-blob-of-another-size-is-another-blob", a_blob_of_another_size_is_another_blob },
     { "a-collected-blob-fails-the-commit-that-counts-on-it",
       a_collected_blob_fails_the_commit_that_counts_on_it },
+    { "a-tree-is-counted-on-if-all-its-files-are-there-or-coming",
+      a_tree_is_counted_on_if_all_its_files_are_there_or_coming },
     { "records-come-in-key-order-until-stopped", records_come_in_key_order_until_stopped },
     { "the-log-is-newest-first", the_log_is_newest_first },
     { "one-thread-at-a-time-holds-a-claim", one_thread_at_a_time_holds_a_claim },
