@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Print action.txt, result.txt, history.txt, own-outputs.txt, trace.txt, path-set.txt or clock.txt:
-messages put together by hand from doc/format/, without any of vial's code.
+"""Print action.txt, result.txt, history.txt, own-outputs.txt, trace.txt, path-set.txt, clock.txt
+or seen.txt: messages put together by hand from doc/format/, without any of vial's code.
 
-usage: records.py action|result|history|own-outputs|trace|path-set|clock
+usage: records.py action|result|history|own-outputs|trace|path-set|clock|seen
 """
 import hashlib
 import sys
@@ -251,8 +251,17 @@ def moment(name, content, time):
 CLOCK = {"folder": moment("a", b"text", 1700000000123456789) + moment("b", b"", 0)
          + moment(b"\xff", b"x", -7)}
 
+
+# --- what executions saw
+
+def seen(*names):
+    return field(1, b"".join(field(1 + i, digest(name)) for i, name in enumerate(names)))
+
+
+SEEN = {"empty": b"", "two": seen("paths", "values", "key") + seen("", "other values", "older key")}
+
 RECORDS = {"result": RESULTS, "history": HISTORY, "own-outputs": OWN, "trace": TRACES,
-           "path-set": PATH_SETS, "clock": CLOCK}
+           "path-set": PATH_SETS, "clock": CLOCK, "seen": SEEN}
 
 if __name__ == "__main__":
     if sys.argv[1] == "action":
