@@ -222,62 +222,60 @@ static enum outcome find(struct finder *finder, const char *path, unsigned aspec
 
 /* --- in several threads ----------------------------------------------------------------------- */
 
-/* A stat costs one or two microseconds, a thread some fifty. */
-#define SHARE 1024
+/* A stat costs one or two microseconds, a thread some fifty; 8 MiB are hashed in some six ms. */
+#define ITEMS_PER_THREAD 1024
+#define BYTES_PER_THREAD (8 << 20)
 #define THREADS_MAX 16
 
-typedef void (*share_work)(size_t from, size_t to, bool helper, void *user);
-struct share {
-    share_work work;
-    size_t from, to;
-    bool helper; /* not the thread that asks */
+typedef void (*work_some)(size_t from, size_t to, bool helper, void *user);
+
+/* Who is done with one stretch of 0..count takes the next, so that nobody waits for a slow one. */
+struct crew {
+    work_some work;
     void *user;
-    pthread_t thread;
+    size_t count, step;
+    size_t next; /* atomic */
 };
 
-static void *work_share(void *data)
+static void work_stretches(struct crew *crew, bool helper)
 {
-    const struct share *share = data;
-    share->work(share->from, share->to, share->helper, share->user);
+    for (;;) {
+        size_t from = __atomic_fetch_add(&crew->next, crew->step, __ATOMIC_RELAXED);
+        if (from >= crew->count)
+            return;
+        crew->work(from, MIN(from + crew->step, crew->count), helper, crew->user);
+    }
+}
+
+static void *help(void *crew)
+{
+    work_stretches(crew, true);
     return NULL;
 }
 
-/* Signals stay with the caller's thread. */
-static bool start_share(struct share *share)
+static size_t threads_for(size_t count, guint64 bytes)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    bool started = pthread_create(&share->thread, NULL, work_share, share) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return started;
+    guint64 wanted = MIN(MAX(count / ITEMS_PER_THREAD, bytes / BYTES_PER_THREAD), THREADS_MAX);
+    return wanted > 1 ? MIN(wanted, g_get_num_processors()) : 1; /* which reads a file */
 }
 
-/* Call work() for stretches that make up 0..count; all threads are joined before this returns. */
-static void in_shares(size_t count, share_work work, void *user)
+/* Call work() for stretches that make up 0..count; all helpers are joined before this returns. */
+static void work_all(size_t count, guint64 bytes, work_some work, void *user)
 {
-    struct share shares[THREADS_MAX];
-    bool started[THREADS_MAX];
-    size_t threads = count / SHARE;
-    threads = threads > 1 ? MIN(threads, MIN(g_get_num_processors(), THREADS_MAX)) : 1;
-    for (size_t i = threads; i > 0; i--) {
-        struct share *share = &shares[i - 1];
-        *share = (struct share){
-            .work = work,
-            .from = count * (i - 1) / threads,
-            .to = count * i / threads,
-            .helper = i > 1,
-            .user = user,
-        };
-        started[i - 1] = share->helper && start_share(share);
-        if (started[i - 1])
-            continue;
-        share->helper = false;
-        work_share(share);
-    }
-    for (size_t i = 0; i < threads; i++)
-        if (started[i])
-            pthread_join(shares[i].thread, NULL);
+    pthread_t threads[THREADS_MAX];
+    size_t wanted = MIN(threads_for(count, bytes), count), started = 0;
+    struct crew crew = { work, user, count, .step = MAX(count / (wanted * 4), 1) };
+    sigset_t all, before;
+    sigfillset(&all); /* signals stay with the caller's thread */
+    if (wanted > 1)
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (started + 1 < wanted && pthread_create(&threads[started], NULL, help, &crew) == 0)
+        started++;
+    if (wanted > 1)
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    work_stretches(&crew, false);
+    while (started > 0)
+        pthread_join(threads[--started], NULL);
 }
 
 /* --- the state -------------------------------------------------------------------------------- */
@@ -368,7 +366,7 @@ static bool host_look_up(struct trace_state *state, const struct trace_question 
     find_known(host(state), questions, count, answers, tasks);
     struct job job = { host(state), questions, answers, (struct task *)tasks->data };
     if (tasks->len > 0)
-        in_shares(tasks->len, do_tasks, &job);
+        work_all(tasks->len, 0, do_tasks, &job);
     for (guint i = 0; i < tasks->len; i++) {
         const struct task *task = &job.tasks[i];
         const char *path = questions[task->index].path;
@@ -463,5 +461,9 @@ static void hash_items(size_t from, size_t to, bool helper, void *user)
 void trace_host_hash(struct seal_item *items, size_t count, void *user)
 {
     struct seal seal = { user, items };
-    in_shares(count, hash_items, &seal);
+    guint64 bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        bytes += (guint64)items[i].stamp.size;
+    if (count > 0)
+        work_all(count, bytes, hash_items, &seal);
 }
