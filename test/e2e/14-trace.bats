@@ -83,3 +83,45 @@ setup() {
     exits 0 vial why
     contains "$output" 'was reused'
 }
+
+# during COMMAND…: run it while a run in a view has read `in` and goes on.
+during() {
+    cat >wait.sh <<'END'
+cat in >/dev/null
+trap 'kill $!' USR1
+tail -f /dev/null &
+echo ready
+wait $!
+exit 0
+END
+    : >said
+    vial run --view bash wait.sh "$BATS_TEST_TMPDIR" >said 2>warned &
+    local run=$!
+    until grep -q ready said; do
+        kill -0 "$run" || fail "$(cat warned)" || return
+        sleep 0.01
+    done
+    "$@"
+    kill -USR1 "$(pgrep -f "^bash wait.sh $BATS_TEST_TMPDIR\$")"
+    wait "$run"
+}
+
+edit_and_revert() {
+    cp -p in saved
+    echo two >in
+    cat saved >in
+    touch -r saved in
+}
+
+@test "a run is not stored if a file it read was edited meanwhile, even if it was put back" {
+    during :
+    same "$(cat warned)" ''
+    vial run --view bash wait.sh "$BATS_TEST_TMPDIR"
+    same "$(vial log --json | jq -r '.[0].result')" hit
+    echo three >in
+    during edit_and_revert
+    contains "$(cat warned)" 'not stored: in changed while it was in use'
+    same "$(vial log --json | jq -c '.[0] | [.result, .stored]')" '["run",false]'
+    exits 1 vial trace
+    contains "$stderr" 'not stored: in changed while it was in use'
+}
