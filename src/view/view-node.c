@@ -417,9 +417,10 @@ void node_clock(struct view *view, struct node *node)
     if (node->clocked || node->timed || node->data != DATA_BELOW)
         return;
     node->clocked = true;
-    g_autoptr(GString) path = g_string_new("/");
+    g_autoptr(GString) path = g_string_new(NULL);
     node_below(node, path);
-    gint64 fixed = below_tree_time(view->below, path->str + 1);
+    gint64 fixed = below_tree_time(view->below, path->str);
+    g_string_prepend_c(path, '/');
     if (fixed != 0)
         node->mtime = node->atime = node->ctime = fixed;
     if (view->times == NULL)
