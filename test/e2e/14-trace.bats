@@ -125,3 +125,16 @@ edit_and_revert() {
     exits 1 vial trace
     contains "$stderr" 'not stored: in changed while it was in use'
 }
+
+@test "a touch changes no order of times, an edit does" {
+    echo two >later
+    local command='[[ in -nt later ]]; echo $?'
+    vial run --view bash -c "$command"
+    touch in
+    same "$(vial run --view bash -c "$command")" "$(vial run --view bash -c "$command")"
+    same "$(vial log --json | jq -c '[.[].result]')" '["hit","hit","run"]'
+    echo three >in
+    same "$(vial run --view bash -c "$command")" 0
+    exits 0 vial why
+    contains "$output" 'order of times: in is newer than later now'
+}
