@@ -129,7 +129,7 @@ static void print_entry(struct dump *dump, int directory, const char *prefix, co
         print_target(dump, directory, name);
     if (status.st_uid != geteuid())
         printf(" uid %u", status.st_uid);
-    if (status.st_mtime < OLD_TIME)
+    if (IS_CHOSEN_TIME(status.st_mtime))
         printf(" mtime %lld.%09ld", (long long)status.st_mtime, status.st_mtim.tv_nsec);
     print_attributes(directory, name);
     printf("\n");

@@ -19,7 +19,7 @@ void answer_stat(struct answer *answer, const struct actor *actor, const struct 
         answer_add(answer, " size %lld", (long long)status->st_size);
     if (status->st_uid != geteuid())
         answer_add(answer, " uid %u", status->st_uid);
-    if (status->st_mtime < OLD_TIME)
+    if (IS_CHOSEN_TIME(status->st_mtime))
         answer_add(answer, " mtime %lld.%09ld", (long long)status->st_mtime,
                    status->st_mtim.tv_nsec);
     for (int i = 0; i < SLOTS; i++) {

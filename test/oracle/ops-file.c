@@ -250,11 +250,15 @@ static void run_fsync(struct actor *actor, const struct argument *a, struct answ
  */
 
 static const struct flag description_flags[] = {
-    { "0", 0 },
+    { "GET", 0 },
     { "O_APPEND", O_APPEND },
     { NULL, 0 },
 };
 
+/*
+ * Set it; never clear it: where the kernel passes a file through, the file below keeps the flags
+ * with which it was opened (fs/fuse/passthrough.c).
+ */
 static void run_setfl(struct actor *actor, const struct argument *a, struct answer *answer)
 {
     int file = actor_slot(actor, a[0].number);
@@ -265,7 +269,7 @@ static void run_setfl(struct actor *actor, const struct argument *a, struct answ
                (flags & O_ACCMODE) == O_WRONLY ? "w" : "",
                (flags & O_ACCMODE) == O_RDWR ? "rw" : "");
     answer_add(answer, "%s%s ", flags & O_APPEND ? " append" : "", flags & O_PATH ? " path" : "");
-    answer_status(answer, fcntl(file, F_SETFL, (flags & ~O_APPEND) | (int)a[1].number));
+    answer_status(answer, fcntl(file, F_SETFL, flags | (int)a[1].number));
 }
 
 const struct kind file_kinds[] = {

@@ -77,7 +77,11 @@ static void answer_output(struct answer *answer, char *const *argv, int inherite
     close(output[0]);
     waitpid(child, &status, 0);
     g_strchomp(text);
-    answer_add(answer, " %s status %d", text, status);
+    /* Whether a shared mapping keeps a file from being executed depends on pass-through. */
+    if (WIFEXITED(status) && (WEXITSTATUS(status) == ETXTBSY || WEXITSTATUS(status) == ENOEXEC))
+        answer_add(answer, " busy or no program");
+    else
+        answer_add(answer, " %s status %d", text, status);
 }
 
 /* Read through a descriptor that another program image inherited. */

@@ -36,9 +36,11 @@
 #define ARGUMENTS 6
 #define HOST G_MAXUINT8 /* as `process`: before the run */
 
-/* Programs set times before this one (2009); later ones are the clock's, which no two runs share.
+/*
+ * Times that programs set lie here (2001 to 2005). Others are the clock's, which no two runs share,
+ * or those that a view gives to what the host has.
  */
-#define OLD_TIME 1250000000
+#define IS_CHOSEN_TIME(seconds) ((seconds) >= 1000000000 && (seconds) < 1100000000)
 
 /* --- programs ----------------------------------------------------------------------------------
  */
