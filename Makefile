@@ -36,10 +36,10 @@ check:
 demo:
 	@tools/setup build
 	@$(MAKE) --no-print-directory build
-	@examples/self/demo $(abspath $(BUILD)/vial)
+	@examples/self/demo '$(abspath $(BUILD)/vial)'
 
 install: build
-	@meson configure $(BUILD) --prefix=$(abspath $(PREFIX)) >/dev/null
+	@meson configure $(BUILD) --prefix="$$(realpath -m -- '$(PREFIX)')" >/dev/null
 	@ninja -C $(BUILD) --quiet >/dev/null
 	@DESTDIR='$(DESTDIR)' meson install -C $(BUILD) --no-rebuild --quiet
 
@@ -47,7 +47,7 @@ format:
 	@clang-format -i $$(find src test bench fuzz -name '*.[ch]')
 
 bench: build
-	@bench/run $(abspath $(BUILD)/vial)
+	@bench/run '$(abspath $(BUILD)/vial)'
 
 fuzz:
 	@tools/setup fuzz

@@ -257,3 +257,28 @@ check_inner() {
     exits 5 finished events result
     same "$(events events finished | jq -r .result)" hit
 }
+
+@test "make: install, demo and bench work in directories with spaces" {
+    mkdir -p "a b/build" "a b/examples/self" "a b/bench" bin
+    cp "$ROOT/Makefile" "a b"
+    touch "a b/build/build.ninja"
+    # shellcheck disable=SC2016 # the scripts expand it
+    for program in bin/meson bin/ninja "a b/examples/self/demo" "a b/bench/run"; do
+        printf '#!/bin/bash\nprintf "<%%s>" "${0##*/}" "$@"; echo\n' >"$program"
+        chmod +x "$program"
+    done
+    mkdir "a b/tools"
+    ln -s /bin/true "a b/tools/setup"
+    export PATH=$PWD/bin:$PATH
+    local here=$PWD
+    cd "a b"
+    sed -i 's/ >\/dev\/null$//' Makefile
+    exits 0 make install PREFIX="$here/c d"
+    contains "$output" "<--prefix=$here/c d>"
+    exits 0 make install PREFIX=relative
+    contains "$output" "<--prefix=$here/a b/relative>"
+    exits 0 make demo
+    contains "$output" "<demo><$here/a b/build/vial>"
+    exits 0 make bench
+    contains "$output" "<run><$here/a b/build/vial>"
+}
