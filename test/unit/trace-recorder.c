@@ -489,6 +489,31 @@ static void everything_else_may_be_called_from_many_threads_too(void)
     g_assert_cmpuint(trace_fact_count(trace), ==, 500);
 }
 
+/* The limit of text is reached sooner than that of paths, and both have one way out. */
+static void what_is_too_much_to_record_is_not_stored(void)
+{
+    enum {
+        LENGTH = 1 << 20
+    };
+    g_autoptr(recorder) recorder = recorder_new("/w");
+    g_autofree char *path = g_strnfill(LENGTH, 'n');
+    path[0] = '/';
+    for (guint i = 0; i < TRACE_TEXT_MAX / LENGTH; i++) {
+        g_snprintf(path + 1, 8, "%07u", i);
+        path[8] = 'n';
+        note_kind(recorder, path, 0, TRACE_FILE);
+    }
+    path[1] = 'x';
+    note_kind(recorder, path, 0, TRACE_FILE);
+    recorder_unstable(recorder, path);
+    recorder_write(recorder, path, 0, TRACE_WROTE);
+    note_kind(recorder, "/w/another", 0, TRACE_FILE);
+    g_autoptr(trace) trace = sealed(recorder);
+    g_assert_cmpuint(trace_fact_count(trace), ==, TRACE_TEXT_MAX / LENGTH);
+    g_assert_cmpuint(trace_written_count(trace), ==, 0);
+    assert_refusal(trace, "it looked at too many files");
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -516,6 +541,7 @@ int main(int argc, char **argv)
         { "the-digest-of-a-listing-ignores-its-order", the_digest_of_a_listing_ignores_its_order },
         { "the-strongest-facts-win-whatever-the-order-and-the-threads",
           the_strongest_facts_win_whatever_the_order_and_the_threads },
+        { "what-is-too-much-to-record-is-not-stored", what_is_too_much_to_record_is_not_stored },
         { "everything-else-may-be-called-from-many-threads-too",
           everything_else_may_be_called_from_many_threads_too },
     };
