@@ -118,6 +118,8 @@ static void add_devices(struct plan *plan)
     add_new(plan, "tmpfs", "dev", MS_NOSUID | MS_NOEXEC, "mode=0755");
     for (size_t i = 0; i < G_N_ELEMENTS(nodes); i++)
         add(plan, MOUNT_HOST_FILE, nodes[i] + 1, nodes[i]);
+    if (plan->view != NULL && is_kind("/dev/fuse", S_IFCHR)) /* for vial in it */
+        add(plan, MOUNT_HOST_FILE, "dev/fuse", "/dev/fuse");
     add(plan, MOUNT_LINK, "dev/fd", "/proc/self/fd");
     add(plan, MOUNT_LINK, "dev/stdin", "/proc/self/fd/0");
     add(plan, MOUNT_LINK, "dev/stdout", "/proc/self/fd/1");
@@ -173,7 +175,9 @@ static void add_view_mounts(struct plan *plan, const struct action *action)
     static const char *const system[] = { "/etc",   "/bin",   "/sbin",  "/lib",
                                           "/lib32", "/lib64", "/libx32" };
     const char *workspace = plan->view->workspace;
-    if (is_kind("/usr", S_IFDIR))
+    bool in_usr =
+        g_str_has_prefix(workspace, "/usr/") && !g_str_has_prefix(workspace, "/usr/local/");
+    if (is_kind("/usr", S_IFDIR) && !in_usr) /* else all of it is served */
         add_around(plan, MOUNT_HOST, "/usr", "/usr",
                    is_kind("/usr/local", S_IFDIR) ? "/usr/local" : "");
     for (size_t i = 0; i < G_N_ELEMENTS(system); i++)

@@ -190,7 +190,9 @@ static bool may_replace(struct work *work, const char *path, const struct presen
     if (!present->exists)
         return true;
     if (!covered) {
-        if (fd_nanoseconds(present->status.st_ctim) <= work->commit->began)
+        /* A directory gives way only once it is empty, and emptying it has just changed it. */
+        if (S_ISDIR(present->status.st_mode) ||
+            fd_nanoseconds(present->status.st_ctim) <= work->commit->began)
             return true;
         conflict(work, path, "it was changed while the command ran");
         return false;

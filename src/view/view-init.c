@@ -15,7 +15,7 @@
 static const guint64 wanted = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES |
                               FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 | FUSE_MAX_PAGES |
                               FUSE_CACHE_SYMLINKS | FUSE_EXPLICIT_INVAL_DATA | FUSE_INIT_EXT |
-                              FUSE_ASYNC_DIO | FUSE_DIRECT_IO_ALLOW_MMAP;
+                              FUSE_ASYNC_DIO | FUSE_DIRECT_IO_ALLOW_MMAP | FUSE_ABORT_ERROR;
 
 /* A file system of files on an overlay stands on two; one on anything else on one. */
 static guint32 stack_depth(const struct view *view)

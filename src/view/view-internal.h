@@ -139,10 +139,11 @@ struct view {
     struct observer *observer;
 
     int channel;
-    int wake; /* eventfd: the threads are to end */
+    int aborted; /* by somebody else; atomic */
     GPtrArray *threads;
     unsigned thread_count;
-    bool plain, passes;
+    bool plain;
+    bool passes; /* as far as is known */
 };
 
 /* --- view-node.c ------------------------------------------------------------------------------ */

@@ -324,6 +324,8 @@ static gint compare_texts(gconstpointer a, gconstpointer b)
 bool view_lay_out(struct view *view, const char *prefix, int directory, GPtrArray *deleted,
                   GPtrArray *elsewhere, GError **error)
 {
+    if (g_atomic_int_get(&view->aborted))
+        return fault_set(error, FAULT_SANDBOX, "the command's file system was taken away from it");
     struct node *top = find_known(view, prefix);
     g_autoptr(GHashTable) placed = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     struct layout layout = { view, directory, placed, deleted, error };

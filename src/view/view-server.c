@@ -26,7 +26,7 @@ struct view *view_new(const struct view_options *options)
     view->privileged = geteuid() == 0;
     view->plain = options->plain;
     view->channel = -1;
-    view->thread_count = options->threads != 0 ? options->threads : g_get_num_processors();
+    view->thread_count = options->threads != 0 ? options->threads : MAX(2, g_get_num_processors());
     view->threads = g_ptr_array_new();
     view->nodes.items = g_ptr_array_new();
     view->nodes.free = g_array_new(FALSE, FALSE, sizeof(guint64));
@@ -87,8 +87,10 @@ static gpointer serve(gpointer data)
         ssize_t size = read(view->channel, message, VIEW_BUFFER);
         if (size < 0 && (errno == EINTR || errno == ENOENT || errno == EAGAIN))
             continue;
-        if (size < 0) /* ENODEV: unmounted */
+        if (size < 0) { /* ENODEV: unmounted */
+            g_atomic_int_compare_and_exchange(&view->aborted, 0, errno == ECONNABORTED);
             break;
+        }
         int rc = view_dispatch(&request, message, (size_t)size);
         if (rc != VIEW_NO_REPLY)
             send_answer(&request, ((const struct fuse_in_header *)message)->unique, rc);
@@ -105,7 +107,10 @@ bool view_serve(struct view *view, int channel, GError **error)
         GThread *thread = g_thread_try_new("view", serve, view, error);
         if (thread == NULL) {
             g_prefix_error(error, "cannot serve the view: ");
-            return view->threads->len > 0;
+            if (view->threads->len == 0)
+                return false;
+            g_clear_error(error); /* fewer will do */
+            return true;
         }
         g_ptr_array_add(view->threads, thread);
     }
@@ -126,7 +131,10 @@ void view_wait(struct view *view)
     g_ptr_array_set_size(view->threads, 0);
 }
 
-bool view_passes_through(const struct view *view)
+bool view_passes_through(struct view *view)
 {
-    return view->passes;
+    g_mutex_lock(&view->lock);
+    bool passes = view->passes;
+    g_mutex_unlock(&view->lock);
+    return passes;
 }

@@ -66,18 +66,16 @@ void view_set_processes(struct view *view, int processes);
 /* Until nobody can ask any more; then the delta is complete. */
 void view_wait(struct view *view);
 
-/* End the connection by force: whoever waits for an answer gets ENOTCONN. */
-void view_abort(struct view *view);
-
 /* Does the kernel read and write the files below without asking us? Known once it is mounted. */
-bool view_passes_through(const struct view *view);
+bool view_passes_through(struct view *view);
 
 /*
  * Move what was written below `prefix` (absolute, as seen in the view) into the empty `directory`,
  * as files with their modes, times, links and attributes; directories on the way to them are made.
  * Appends to `deleted` the paths, relative to `prefix`, that are gone (char *, sorted; of a
  * directory just itself), and to `elsewhere` absolute paths that were written outside of `prefix`.
- * Empties the delta: view_free() is all that may follow.
+ * Empties the delta: view_free() is all that may follow. Fails if somebody has aborted the
+ * connection (fusectl): then the action did not see the end of what it did.
  */
 bool view_lay_out(struct view *view, const char *prefix, int directory, GPtrArray *deleted,
                   GPtrArray *elsewhere, GError **error);
