@@ -340,6 +340,16 @@ static void interrupted_before_the_start_it_does_not_run(void)
     assert_fault(box->error, FAULT_CANCELLED, "");
 }
 
+#ifdef __SANITIZE_ADDRESS__
+enum {
+    WITH_ASAN = true
+};
+#else
+enum {
+    WITH_ASAN = false
+};
+#endif
+
 /* --- many at once ----------------------------------------------------------------------------- */
 
 /*
@@ -445,7 +455,10 @@ int main(int argc, char **argv)
     add_everywhere(P "second-interrupt-kills", second_interrupt_kills);
     add_sealed(P "interrupted-before-the-start-it-does-not-run",
                interrupted_before_the_start_it_does_not_run);
-    add_everywhere(P "threads-do-not-disturb-each-other", threads_do_not_disturb_each_other);
+    /* After a fork() the supervisor calls malloc(), which glibc allows; ASan's of GCC 12 is left
+     * locked if another thread was in it. */
+    if (!WITH_ASAN)
+        add_everywhere(P "threads-do-not-disturb-each-other", threads_do_not_disturb_each_other);
     add_everywhere(P "daemons-end-with-the-command", daemons_end_with_the_command);
     add_everywhere(P "crowds-end-with-the-command", crowds_end_with_the_command);
     add_case(P "stopped-command-is-still-ended", "user-directory", stopped_command_is_still_ended,
