@@ -36,7 +36,8 @@ def main():
             print("\nno ccache: it is missing (apt-get install ccache)")
         candidates["vial run gcc -c, miss"] = (None, [*vial, "--refresh", "--", *compiler], options)
         candidates["vial run gcc -c, hit"] = (None, [*vial, "--", *compiler], options)
-        table("compile one file, 150 inputs", compare(candidates, ROUNDS * 10), "gcc -c")
+        count = sum(len(files) for _, _, files in os.walk(os.path.join(root, "work", "src")))
+        table(f"compile one file, {count} inputs", compare(candidates, ROUNDS * 10), "gcc -c")
     finally:
         shutil.rmtree(root)
 
