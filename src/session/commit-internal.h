@@ -47,11 +47,12 @@ bool place_file(const struct place *place, int source, const struct tree_entry *
 bool place_blob(const struct place *place, struct store *store, const struct tree_entry *entry,
                 const struct dress *dress, GError **error);
 bool place_hard_link(const struct place *place, int directory, const char *name, GError **error);
-bool place_symlink(const struct place *place, const char *target, GError **error);
+/* `mtime` in ns since the epoch; 0: now. */
+bool place_symlink(const struct place *place, const char *target, gint64 mtime, GError **error);
 bool place_fifo(const struct place *place, mode_t mode, GError **error);
 
-/* Set mode and attributes of an open directory. */
-bool dress_directory(int directory, const char *path, mode_t mode, const struct output_extra *extra,
+/* Set mode and attributes of an open directory, and its time if it is `timed`. */
+bool dress_directory(int directory, const char *path, const struct dress *dress, bool timed,
                      GError **error);
 
 #endif

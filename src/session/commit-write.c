@@ -159,14 +159,19 @@ static void punch_holes(int file, gint64 size)
     }
 }
 
+static void modification_time(gint64 mtime, struct timespec times[2])
+{
+    gint64 second = mtime / 1000000000, rest = mtime % 1000000000;
+    times[0] = (struct timespec){ .tv_nsec = UTIME_NOW };
+    times[1] = (struct timespec){ .tv_sec = second - (rest < 0),
+                                  .tv_nsec = rest + (rest < 0 ? 1000000000 : 0) };
+}
+
 static bool dress_file(int file, const struct place *place, const struct dress *dress, gint64 size,
                        GError **error)
 {
-    gint64 second = dress->mtime / 1000000000, rest = dress->mtime % 1000000000;
-    const struct timespec times[2] = {
-        { .tv_nsec = UTIME_NOW },
-        { .tv_sec = second - (rest < 0), .tv_nsec = rest + (rest < 0 ? 1000000000 : 0) },
-    };
+    struct timespec times[2];
+    modification_time(dress->mtime, times);
     if (dress->extra != NULL && dress->extra->sparse)
         punch_holes(file, size);
     return set_attributes(file, dress->extra, place->what, error) &&
@@ -174,11 +179,13 @@ static bool dress_file(int file, const struct place *place, const struct dress *
             fault_errno(error, errno, "cannot set mode and time of %s", place->what));
 }
 
-bool dress_directory(int directory, const char *path, mode_t mode, const struct output_extra *extra,
+bool dress_directory(int directory, const char *path, const struct dress *dress, bool timed,
                      GError **error)
 {
-    return set_attributes(directory, extra, path, error) &&
-           (fchmod(directory, mode) == 0 ||
+    struct timespec times[2];
+    modification_time(dress->mtime, times);
+    return set_attributes(directory, dress->extra, path, error) &&
+           ((fchmod(directory, dress->mode) == 0 && (!timed || futimens(directory, times) == 0)) ||
             fault_errno(error, errno, "cannot set the mode of %s", path));
 }
 
@@ -241,14 +248,25 @@ bool place_hard_link(const struct place *place, int directory, const char *name,
     return put_in_place(place, temporary, error);
 }
 
-bool place_symlink(const struct place *place, const char *target, GError **error)
+static bool set_link_time(const struct place *place, const char *name, gint64 mtime, GError **error)
+{
+    struct timespec times[2];
+    modification_time(mtime, times);
+    return mtime == 0 || utimensat(place->directory, name, times, AT_SYMLINK_NOFOLLOW) == 0 ||
+           fault_errno(error, errno, "cannot set the time of %s", place->what);
+}
+
+bool place_symlink(const struct place *place, const char *target, gint64 mtime, GError **error)
 {
     g_autofree char *temporary = temporary_name();
     if (symlinkat(target, place->directory, place->name) == 0)
-        return true;
+        return set_link_time(place, place->name, mtime, error);
     if (symlinkat(target, place->directory, temporary) < 0)
         return fault_errno(error, errno, "cannot make the link %s", place->what);
-    return put_in_place(place, temporary, error);
+    if (set_link_time(place, temporary, mtime, error))
+        return put_in_place(place, temporary, error);
+    unlinkat(place->directory, temporary, 0);
+    return false;
 }
 
 bool place_fifo(const struct place *place, mode_t mode, GError **error)

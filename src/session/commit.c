@@ -30,11 +30,13 @@ struct work {
     GHashTable *extras;  /* path -> struct output_extra */
     GHashTable *deleted; /* const char *: what the command deleted */
     GHashTable *unseen;  /* char * -> 1: lies there, 2: and was reported, 0: does not */
-    GPtrArray *sealed;   /* char *: directories whose mode and attributes come last */
-    gint64 now;          /* one time for all, ns: later outputs must not look older */
-    bool fresh;          /* times of the run are older than an input: use `now` */
-    mode_t mask;         /* the user's umask */
-    char *parent;        /* path of the directory last opened */
+    GPtrArray *sealed;   /* char *: directories whose mode, attributes and time come last */
+    GHashTable *made;    /* char *: those of them that were not there before */
+    GHashTable *links; /* set of struct link: files with several names, of one of which we wrote */
+    gint64 now;        /* one time for all, ns: later outputs must not look older */
+    bool fresh;        /* times of the run are older than an input: use `now` */
+    mode_t mask;       /* the user's umask */
+    char *parent;      /* path of the directory last opened */
     int parent_fd;
     GError *error; /* the first; the rest is tried all the same */
 };
@@ -181,6 +183,41 @@ static const struct tree_entry *captured(const struct commit *commit, const char
     return NULL;
 }
 
+/* A file by its number, whatever its names. */
+struct link {
+    guint64 device, inode;
+};
+
+static guint link_hash(gconstpointer data)
+{
+    const struct link *link = data;
+    return g_int64_hash(&link->inode);
+}
+
+static gboolean link_equal(gconstpointer a, gconstpointer b)
+{
+    return memcmp(a, b, sizeof(struct link)) == 0;
+}
+
+/*
+ * Has nobody else changed the file since capture began? To take one of its names away changes the
+ * ctime that its other names show, too; the time of its content tells then.
+ */
+static bool is_older(struct work *work, const struct stat *status)
+{
+    const struct link link = { status->st_dev, status->st_ino };
+    /* A directory gives way only once it is empty, and emptying it has just changed it. */
+    if (S_ISDIR(status->st_mode))
+        return true;
+    if (fd_nanoseconds(status->st_ctim) <= work->commit->began) {
+        if (status->st_nlink > 1)
+            g_hash_table_add(work->links, g_memdup2(&link, sizeof link));
+        return true;
+    }
+    return g_hash_table_contains(work->links, &link) &&
+           fd_nanoseconds(status->st_mtim) <= work->commit->began;
+}
+
 /* May what lies there be replaced? Counts and reports the conflict if not. */
 static bool may_replace(struct work *work, const char *path, const struct present *present,
                         bool readable)
@@ -190,9 +227,7 @@ static bool may_replace(struct work *work, const char *path, const struct presen
     if (!present->exists)
         return true;
     if (!covered) {
-        /* A directory gives way only once it is empty, and emptying it has just changed it. */
-        if (S_ISDIR(present->status.st_mode) ||
-            fd_nanoseconds(present->status.st_ctim) <= work->commit->began)
+        if (is_older(work, &present->status))
             return true;
         conflict(work, path, "it was changed while the command ran");
         return false;
@@ -273,8 +308,10 @@ static bool write_directory(struct work *work, const struct place *place,
     const struct output_extra *extra = g_hash_table_lookup(work->extras, place->path);
     if (mkdirat(place->directory, place->name, mode_of(work, entry, extra) | 0700) < 0)
         return failed(error, "cannot make the directory", place->path);
-    if (has_chosen_mode(work, entry, extra) || (extra != NULL && extra->xattrs != NULL))
+    if (has_chosen_mode(work, entry, extra) || (extra != NULL && extra->xattrs != NULL)) {
         g_ptr_array_add(work->sealed, g_strdup(place->path));
+        g_hash_table_add(work->made, g_strdup(place->path));
+    }
     return true;
 }
 
@@ -297,11 +334,13 @@ static bool clear_way(const struct place *place, struct present *present, bool f
 static bool write_entry(struct work *work, const struct place *place,
                         const struct tree_entry *entry, GError **error)
 {
+    const struct output_extra *extra = g_hash_table_lookup(work->extras, place->path);
     switch (entry->kind) {
     case TREE_FILE:
         return write_file(work, place, entry, error);
     case TREE_SYMLINK:
-        return place_symlink(place, entry->target, error);
+        return place_symlink(place, entry->target, work->commit->exact ? time_of(work, extra) : 0,
+                             error);
     default:
         return write_directory(work, place, entry, error);
     }
@@ -463,8 +502,9 @@ static void seal_directories(struct work *work)
         g_autofree char *what = path_quote(path);
         autofd int directory =
             fd_open_beneath(work->commit->session->root_fd, path, O_RDONLY | O_DIRECTORY, 0);
-        if (directory >= 0 &&
-            !dress_directory(directory, what, mode_of(work, &entry, extra), extra, &error))
+        const struct dress dress = { mode_of(work, &entry, extra), time_of(work, extra), extra };
+        bool timed = work->commit->exact && g_hash_table_contains(work->made, path);
+        if (directory >= 0 && !dress_directory(directory, what, &dress, timed, &error))
             note_error(work, error);
     }
 }
@@ -556,6 +596,8 @@ static void work_init(struct work *work, struct commit *commit)
         .deleted = g_hash_table_new(g_str_hash, g_str_equal),
         .unseen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
         .sealed = g_ptr_array_new_with_free_func(g_free),
+        .made = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
+        .links = g_hash_table_new_full(link_hash, link_equal, g_free, NULL),
         .now = g_get_real_time() * 1000,
         .fresh = is_stale(commit),
         .mask = umask(0),
@@ -576,6 +618,8 @@ static void work_release(struct work *work)
     g_hash_table_unref(work->deleted);
     g_hash_table_unref(work->unseen);
     g_ptr_array_unref(work->sealed);
+    g_hash_table_unref(work->made);
+    g_hash_table_unref(work->links);
 }
 
 bool commit_outputs(struct commit *commit, GError **error)

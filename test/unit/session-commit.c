@@ -514,7 +514,7 @@ static void what_changed_since_the_look_is_not_replaced(void)
         g_assert_false(place_file(&place, ground.from, &entry, &dress, &error));
         g_assert_error(error, FAULT, FAULT_CONFLICT);
         g_clear_error(&error);
-        g_assert_false(place_symlink(&place, "target", &error));
+        g_assert_false(place_symlink(&place, "target", 0, &error));
         g_assert_error(error, FAULT, FAULT_CONFLICT);
         assert_disk(ground.workspace, after[i]);
         ground_release(&ground);
