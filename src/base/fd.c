@@ -401,7 +401,10 @@ bool fd_remove_tree(int directory, const char *name, GError **error)
     return true;
 }
 
-/* The same by hand, for valgrind and for sandboxes that do not know openat2. */
+/*
+ * The same by hand, for valgrind and for sandboxes that do not know openat2, and for paths that are
+ * longer than a system call takes.
+ */
 static int open_by_components(int directory, const char *path, int flags, mode_t mode)
 {
     autofd int above = -1;
@@ -436,7 +439,7 @@ int fd_open_beneath(int directory, const char *path, int flags, mode_t mode)
     do
         result = syscall(SYS_openat2, directory, path, &how, sizeof how);
     while (result < 0 && (errno == EINTR || errno == EAGAIN));
-    if (result < 0 && errno == ENOSYS)
+    if (result < 0 && (errno == ENOSYS || (errno == ENAMETOOLONG && strlen(path) >= PATH_MAX)))
         return open_by_components(directory, path, flags, mode);
     return (int)result;
 }

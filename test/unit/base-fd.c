@@ -278,6 +278,31 @@ static void nothing_is_opened_beyond_a_link_or_the_root(struct scene *scene, gco
     g_assert_true(unnamed >= 0 || errno == EOPNOTSUPP);
 }
 
+static void a_path_longer_than_a_system_call_takes_is_walked(struct scene *scene,
+                                                             gconstpointer unused)
+{
+    g_autoptr(GString) path = g_string_new("d");
+    g_autofree char *name = g_strnfill(200, 'd');
+    autofd int directory = openat(scene->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    g_assert_no_errno(mkdirat(directory, "d", 0700));
+    int next = openat(directory, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (unsigned i = 0; i < 25; i++) {
+        fd_close(&directory);
+        directory = next;
+        g_assert_no_errno(mkdirat(directory, name, 0700));
+        next = openat(directory, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        g_assert_cmpint(next, >=, 0);
+        g_string_append_printf(path, "/%s", name);
+    }
+    close(next);
+    autofd int opened = fd_open_beneath(scene->directory, path->str, O_RDONLY | O_DIRECTORY, 0);
+    g_assert_cmpint(opened, >=, 0);
+    g_string_append(path, "/absent");
+    autofd int absent = fd_open_beneath(scene->directory, path->str, O_RDONLY, 0);
+    g_assert_cmpint(absent, <, 0);
+    g_assert_cmpint(errno, ==, ENOENT);
+}
+
 /* --- removal ---------------------------------------------------------------------------------- */
 
 static void removal_never_follows_a_link(struct scene *scene, gconstpointer unused)
@@ -433,6 +458,8 @@ int main(int argc, char **argv)
         { "/base/fd/directories-get-the-mode-asked-for", directories_get_the_mode_asked_for },
         { "/base/fd/nothing-is-opened-beyond-a-link-or-the-root",
           nothing_is_opened_beyond_a_link_or_the_root },
+        { "/base/fd/a-path-longer-than-a-system-call-takes-is-walked",
+          a_path_longer_than_a_system_call_takes_is_walked },
         { "/base/fd/removal-never-follows-a-link", removal_never_follows_a_link },
         { "/base/fd/removal-works-at-any-depth", removal_works_at_any_depth },
         { "/base/fd/removal-works-at-any-width", removal_works_at_any_width },
