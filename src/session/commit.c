@@ -32,11 +32,11 @@ struct work {
     GHashTable *unseen;  /* char * -> 1: lies there, 2: and was reported, 0: does not */
     GPtrArray *sealed;   /* char *: directories whose mode, attributes and time come last */
     GHashTable *made;    /* char *: those of them that were not there before */
-    GHashTable *links; /* set of struct link: files with several names, of one of which we wrote */
-    gint64 now;        /* one time for all, ns: later outputs must not look older */
-    bool fresh;        /* times of the run are older than an input: use `now` */
-    mode_t mask;       /* the user's umask */
-    char *parent;      /* path of the directory last opened */
+    GHashTable *changed; /* set of struct link: old files and directories whose names we take */
+    gint64 now;          /* one time for all, ns: later outputs must not look older */
+    bool fresh;          /* times of the run are older than an input: use `now` */
+    mode_t mask;         /* the user's umask */
+    char *parent;        /* path of the directory last opened */
     int parent_fd;
     GError *error; /* the first; the rest is tried all the same */
 };
@@ -183,7 +183,7 @@ static const struct tree_entry *captured(const struct commit *commit, const char
     return NULL;
 }
 
-/* A file by its number, whatever its names. */
+/* A file or directory by its number, whatever its names. */
 struct link {
     guint64 device, inode;
 };
@@ -199,23 +199,27 @@ static gboolean link_equal(gconstpointer a, gconstpointer b)
     return memcmp(a, b, sizeof(struct link)) == 0;
 }
 
+static void note_own_change(struct work *work, const struct stat *status)
+{
+    const struct link link = { status->st_dev, status->st_ino };
+    if (fd_nanoseconds(status->st_ctim) <= work->commit->began)
+        g_hash_table_add(work->changed, g_memdup2(&link, sizeof link));
+}
+
 /*
- * Has nobody else changed the file since capture began? To take one of its names away changes the
- * ctime that its other names show, too; the time of its content tells then.
+ * Has nobody else changed it since capture began? To take one of the names of a file away changes
+ * the ctime that its others show, too, and to empty a directory changes that of the directory; for
+ * a file the time of its content tells then.
  */
 static bool is_older(struct work *work, const struct stat *status)
 {
     const struct link link = { status->st_dev, status->st_ino };
-    /* A directory gives way only once it is empty, and emptying it has just changed it. */
-    if (S_ISDIR(status->st_mode))
+    if (!S_ISDIR(status->st_mode) && status->st_nlink > 1)
+        note_own_change(work, status);
+    if (fd_nanoseconds(status->st_ctim) <= work->commit->began)
         return true;
-    if (fd_nanoseconds(status->st_ctim) <= work->commit->began) {
-        if (status->st_nlink > 1)
-            g_hash_table_add(work->links, g_memdup2(&link, sizeof link));
-        return true;
-    }
-    return g_hash_table_contains(work->links, &link) &&
-           fd_nanoseconds(status->st_mtim) <= work->commit->began;
+    return g_hash_table_contains(work->changed, &link) &&
+           (S_ISDIR(status->st_mode) || fd_nanoseconds(status->st_mtim) <= work->commit->began);
 }
 
 /* May what lies there be replaced? Counts and reports the conflict if not. */
@@ -522,6 +526,9 @@ static bool commit_deletion(struct work *work, const char *path, GError **error)
     if (!present.exists || !may_replace(work, path, &present, readable))
         return true;
     bool directory = S_ISDIR(present.status.st_mode);
+    struct stat above;
+    if (fstat(parent, &above) == 0)
+        note_own_change(work, &above);
     if (unlinkat(parent, base_name(path), directory ? AT_REMOVEDIR : 0) == 0) {
         work->commit->deleted += !directory;
         return true;
@@ -597,7 +604,7 @@ static void work_init(struct work *work, struct commit *commit)
         .unseen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
         .sealed = g_ptr_array_new_with_free_func(g_free),
         .made = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
-        .links = g_hash_table_new_full(link_hash, link_equal, g_free, NULL),
+        .changed = g_hash_table_new_full(link_hash, link_equal, g_free, NULL),
         .now = g_get_real_time() * 1000,
         .fresh = is_stale(commit),
         .mask = umask(0),
@@ -619,7 +626,7 @@ static void work_release(struct work *work)
     g_hash_table_unref(work->unseen);
     g_ptr_array_unref(work->sealed);
     g_hash_table_unref(work->made);
-    g_hash_table_unref(work->links);
+    g_hash_table_unref(work->changed);
 }
 
 bool commit_outputs(struct commit *commit, GError **error)

@@ -157,3 +157,14 @@ load helper
     miss sh -c 'rm -r thing; echo f >thing'
     same "$(cat thing)" f
 }
+
+@test "a view commits what became of one name of a file, whatever happens to the others" {
+    echo old >one
+    ln one two
+    ln one three
+    vial run --view sh -c 'rm one; echo new >other; mv other two; mkdir dir; touch -d 2001-02-03 dir'
+    [[ ! -e one ]]
+    same "$(cat two three)" $'new\nold'
+    same "$(date -r dir +%F)" 2001-02-03
+    same "$(vial log --json | jq -r '.[0].result')" run
+}
