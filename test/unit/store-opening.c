@@ -70,6 +70,12 @@ static void unmount_disk(void)
     g_assert_cmpint(umount2(mount_point, MNT_DETACH), ==, 0);
 }
 
+/* Room for what the store itself has grown to. */
+static void enlarge_disk(void)
+{
+    g_assert_cmpint(mount("none", mount_point, "tmpfs", MS_REMOUNT, "size=64m"), ==, 0);
+}
+
 static int open_ballast(void)
 {
     g_autofree char *path = g_build_filename(mount_point, "ballast", NULL);
@@ -178,8 +184,7 @@ static void two_writers_on_a_disk_that_fills_and_empties(void)
     }
     g_assert_cmpint(kill(filler, SIGKILL), ==, 0);
     g_assert_cmpint(waitpid(filler, &status, 0), ==, filler);
-    autofd int ballast = open_ballast();
-    g_assert_cmpint(ftruncate(ballast, 0), ==, 0);
+    enlarge_disk();
     assert_all_is_well(ROUNDS);
     g_autoptr(store) store = open_here(NULL);
     unsigned through = 0;
