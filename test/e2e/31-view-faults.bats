@@ -335,7 +335,7 @@ many_files() {
 }
 
 @test "100,000 files in a directory" {
-    MODES="root user-plain"
+    MODES=root
     each_mode many_files
 }
 
