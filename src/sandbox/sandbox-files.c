@@ -95,6 +95,13 @@ static void borrow_mask(bool begin)
     g_mutex_unlock(&lock);
 }
 
+bool sandbox_complete(struct files *files, GError **error)
+{
+    files->provided = complete_inputs(files->request->action, error);
+    files->known = stat_cache_new(NULL);
+    return files->provided != NULL;
+}
+
 /*
  * Large blobs are not hard-linked, even where the command could not write to them: `touch
  * configure` and `cp data copy; echo >> copy` would fail, and only for root and only for large
@@ -103,8 +110,6 @@ static void borrow_mask(bool begin)
 bool sandbox_provide(struct files *files, GError **error)
 {
     const struct execution_request *request = files->request;
-    files->provided = complete_inputs(request->action, error);
-    files->known = stat_cache_new(NULL);
     struct materialize_request materialize = {
         .store = request->store,
         .tree = files->provided,
@@ -118,8 +123,6 @@ bool sandbox_provide(struct files *files, GError **error)
         .jobs = request->jobs,
         .cancel = request->interrupt,
     };
-    if (files->provided == NULL)
-        return false;
     borrow_mask(true);
     bool ok = store_materialize(&materialize, error);
     borrow_mask(false);
@@ -222,6 +225,62 @@ static void clear_change(gpointer data)
     g_free((char *)((struct tree_change *)data)->path);
 }
 
+/* --- what a view has laid out is only what changed -----------------------------------------------
+ */
+
+/* `tree` without what is gone; what lay in a directory that is goes with it. */
+static struct tree *without(struct tree *tree, const GPtrArray *deleted, GError **error)
+{
+    g_autoptr(GArray) changes = g_array_new(FALSE, TRUE, sizeof(struct tree_change));
+    const char *top = NULL;
+    for (guint i = 0; deleted != NULL && i < deleted->len; i++) {
+        const struct tree_change change = { .path = deleted->pdata[i] };
+        size_t length = top == NULL ? 0 : strlen(top);
+        if (top != NULL && strncmp(change.path, top, length) == 0 && change.path[length] == '/')
+            continue;
+        top = change.path;
+        g_array_append_val(changes, change);
+    }
+    return tree_apply(tree, (const struct tree_change *)(void *)changes->data, changes->len, error);
+}
+
+struct overlay {
+    const struct tree *base;
+    GArray *changes; /* struct tree_change */
+};
+
+/* A directory that was laid out for its mode alone still holds what it held. */
+static bool note_overlay(const char *path, const struct tree_entry *entry, void *user)
+{
+    struct overlay *overlay = user;
+    if (entry->kind == TREE_DIRECTORY) {
+        const struct tree_entry *below = tree_lookup(overlay->base, path);
+        if (tree_size(entry->directory) > 0 || (below != NULL && below->kind == TREE_DIRECTORY))
+            return true;
+    }
+    struct tree_change change = { .path = g_strdup(path), .entry = entry };
+    g_array_append_val(overlay->changes, change);
+    return true;
+}
+
+/* What the command has made of `before`, of which `laid_out` is what it changed. */
+static struct tree *overlaid(const struct files *files, struct tree *before, struct tree *laid_out,
+                             GError **error)
+{
+    g_autoptr(tree) base = without(before, files->deleted, error);
+    if (base == NULL)
+        return NULL;
+    struct overlay overlay = { base, g_array_new(FALSE, FALSE, sizeof(struct tree_change)) };
+    g_array_set_clear_func(overlay.changes, clear_change);
+    tree_walk(laid_out, note_overlay, &overlay);
+    struct tree *after = tree_apply(base, (const struct tree_change *)(void *)overlay.changes->data,
+                                    overlay.changes->len, error);
+    g_array_unref(overlay.changes);
+    return after;
+}
+
+/* --- outputs ---------------------------------------------------------------------------------- */
+
 /* Set result->deleted, and *outputs: all of `after` if outputs are declared, else the difference.
  */
 static bool compare(const struct files *files, struct tree *before, struct tree *after,
@@ -286,7 +345,9 @@ bool sandbox_collect(struct files *files, struct execution *out, GError **error)
         fchmod(files->work, 0755); /* `chmod 0 .` took away our own way in */
     if (!capture(files, select, &captured, error))
         return false;
-    bool ok = compare(files, before, captured.tree, out->result, &out->outputs, error) &&
+    g_autoptr(tree) after = files->deleted == NULL ? tree_ref(captured.tree)
+                                                   : overlaid(files, before, captured.tree, error);
+    bool ok = after != NULL && compare(files, before, after, out->result, &out->outputs, error) &&
               store_batch_put_tree(files->request->batch, out->outputs, error) &&
               find_missing(action, out->outputs, out->result, error);
     if (ok) {
@@ -300,6 +361,7 @@ bool sandbox_collect(struct files *files, struct execution *out, GError **error)
 void sandbox_files_clear(struct files *files)
 {
     g_clear_pointer(&files->provided, tree_unref);
+    g_clear_pointer(&files->deleted, g_ptr_array_unref);
     g_clear_pointer(&files->known, stat_cache_free);
     g_clear_pointer(&files->modes, g_hash_table_unref);
 }

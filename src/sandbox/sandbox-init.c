@@ -203,7 +203,13 @@ static bool set_up(struct init *self)
         return await_foundation(self);
     }
     rename_process();
-    return await_foundation(self) && become_user(self) && sandbox_enter(plan, self->directory);
+    int device = -1;
+    if (!await_foundation(self))
+        return false;
+    /* In the namespace that mounts, and yet by the user who may. */
+    if ((plan->view != NULL || plan->serve) && (device = open("/dev/fuse", O_RDWR | O_CLOEXEC)) < 0)
+        return sandbox_fail(plan->report, "open", "/dev/fuse");
+    return become_user(self) && sandbox_enter(plan, self->directory, device);
 }
 
 /* For --check: other process ids, where the kernel lets the counter be set. */

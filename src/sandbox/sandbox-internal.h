@@ -40,6 +40,7 @@ struct mount_step {
                          below `options` is seen as before */
         MOUNT_HOST_FILE, /* make the file `target`, bind the host's file `source` there as it is */
         MOUNT_OWN,       /* make the directory `target`, bind the run's own `source` there */
+        MOUNT_VIEW,      /* make the directory `target`, mount a view there */
         MOUNT_NEW,       /* make the directory `target`, mount a new file system of type `source` */
         MOUNT_FILE,      /* make the file `target` with text `source` */
         MOUNT_TEXT,      /* cover the file `target` by the new file `options` with text `source` */
@@ -71,6 +72,7 @@ struct plan {
     char *name;                      /* its name there */
     char *path;                      /* its absolute path */
     const struct sandbox_view *view; /* or NULL */
+    bool serve;                      /* a view is mounted in place of work/ */
     bool separate; /* the command is SANDBOX_HOST_ID on the host; else the caller */
     char *user_map, *group_map;
     bool keep; /* home/, tmp/ and input are wanted after the command's end */
@@ -125,8 +127,9 @@ void sandbox_kill_children(void);
 
 /* sandbox-mount.c: from the host's mounts to the sandbox's, within init's namespaces. `directory`
  * is the run's own, opened in there: descriptors from before the clone belong to the host's mounts.
+ * `device` is /dev/fuse, if there is to be a view.
  */
-bool sandbox_enter(const struct plan *plan, int directory);
+bool sandbox_enter(const struct plan *plan, int directory, int device);
 
 /*
  * sandbox-command.c: the process id of the command, or 0 and a report why there is none. Where
@@ -149,6 +152,7 @@ bool sandbox_fault(const struct plan *plan, GError **error); /* what it says, un
 struct sandbox {
     struct executor executor;        /* first */
     const struct sandbox_view *view; /* or NULL */
+    bool serve;
     enum sandbox_level level;
     unsigned vary;
     int base; /* <scratch>/vial-<uid>, verified to be ours */
@@ -163,12 +167,15 @@ bool sandbox_run(struct executor *executor, const struct execution_request *requ
 
 struct launch;
 
-/* sandbox-view.c: the file system of an observed run, from vial's side. */
+/*
+ * sandbox-view.c: the file system of an observed run, or of the inputs `provided` of a sealed one,
+ * from vial's side.
+ */
 struct view *sandbox_view_start(const struct sandbox *sandbox, struct launch *launch,
-                                GError **error);
-/* Everything has ended: lay out what was written in `work`; *deleted is what is gone. */
+                                struct tree *provided, struct store *store, GError **error);
+/* Everything has ended: lay out what was written in `work`; append to `deleted` what is gone. */
 bool sandbox_view_finish(const struct sandbox *sandbox, struct view *view, int work,
-                         char ***deleted, GError **error);
+                         GPtrArray *deleted, GError **error);
 
 /* sandbox-launch.c: the processes of one run, as vial sees them. */
 struct launch {
@@ -195,11 +202,13 @@ struct files {
     int work;
     const char *name; /* its path, for messages */
     bool separate;
+    GPtrArray *deleted;       /* char *, sorted: what a view says is gone; or NULL */
     struct tree *provided;    /* the inputs and the directories that the action relies on */
     struct stat_cache *known; /* what materialising learned about them */
     GHashTable *modes;        /* path -> mode that had to be widened for reading; or NULL */
 };
-bool sandbox_provide(struct files *files, GError **error);
+bool sandbox_complete(struct files *files, GError **error); /* sets `provided` and `known` */
+bool sandbox_provide(struct files *files, GError **error);  /* lays out what is provided */
 bool sandbox_collect(struct files *files, struct execution *out, GError **error);
 void sandbox_files_clear(struct files *files);
 

@@ -69,7 +69,7 @@ static bool make_directory(struct launch *launch, GError **error)
         return fault_errno(error, errno, "cannot open the directory %s", plan->path);
     if (!make_part(launch, "work", 0755, error) || !make_part(launch, "home", 0755, error) ||
         !make_part(launch, "tmp", 01777, error) ||
-        (plan->view != NULL && !make_part(launch, "delta", 0700, error)))
+        ((plan->view != NULL || plan->serve) && !make_part(launch, "delta", 0700, error)))
         return false;
     sandbox_order(launch, ORDER_MADE);
     return true;

@@ -104,8 +104,48 @@ static bool bind_around(const struct mount_step *step, int directory, struct rep
     return ok;
 }
 
-static bool carry_out(const struct mount_step *step, int directory, struct report *report)
+/*
+ * The kernel takes the root for user 0's until it has asked for its attributes, and lets nobody
+ * write in a directory of a user whom the namespace does not know.
+ */
+static bool settle_root(const char *path, struct report *report)
 {
+    struct stat status;
+    return stat(path, &status) == 0 || sandbox_fail(report, "look at", path);
+}
+
+/* A view, detached; vial has the channel. */
+static int make_view(const struct plan *plan, int device, struct report *report)
+{
+    int mount;
+    const char *what;
+    if (!view_mount(device, geteuid(), getegid(), &mount, &what)) {
+        sandbox_fail(report, what, "/dev/fuse");
+        return -1;
+    }
+    bool ok = sandbox_hand_up(plan, device) || sandbox_fail(report, "pass on", "/dev/fuse");
+    close(device);
+    return ok ? mount : -1;
+}
+
+static bool mount_view(const struct mount_step *step, const struct plan *plan, int device,
+                       struct report *report)
+{
+    int mount = make_target(step, report) ? make_view(plan, device, report) : -1;
+    if (mount < 0)
+        return false;
+    struct mount_attr change = { .attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV };
+    bool ok = (mount_setattr(mount, "", AT_EMPTY_PATH, &change, sizeof change) == 0 &&
+               move_mount(mount, "", AT_FDCWD, step->target, MOVE_MOUNT_F_EMPTY_PATH) == 0) ||
+              sandbox_fail(report, "mount", step->target);
+    close(mount);
+    return ok && settle_root(step->target, report);
+}
+
+static bool carry_out(const struct mount_step *step, const struct plan *plan, int directory,
+                      int device)
+{
+    struct report *report = plan->report;
     switch (step->kind) {
     case MOUNT_MKDIR:
         return make_target(step, report);
@@ -126,6 +166,8 @@ static bool carry_out(const struct mount_step *step, int directory, struct repor
         return make_target(step, report) &&
                bind_mount(directory, step->source, step->target, 0,
                           MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, report);
+    case MOUNT_VIEW:
+        return mount_view(step, plan, device, report);
     case MOUNT_NEW:
         return mount_new(step, report);
     case MOUNT_FILE:
@@ -165,21 +207,18 @@ static bool make_root(int directory, struct report *report)
  * The root of an observed run. It answers only once vial has the channel, so nothing may be looked
  * up in it before.
  */
-static bool make_view_root(const struct plan *plan, int directory, struct report *report)
+static bool make_view_root(const struct plan *plan, int directory, int device,
+                           struct report *report)
 {
-    int channel, mount;
-    const char *what;
-    if (!view_mount(geteuid(), getegid(), &channel, &mount, &what))
-        return sandbox_fail(report, what, "/dev/fuse");
-    if (!sandbox_hand_up(plan, channel))
-        return sandbox_fail(report, "pass on", "/dev/fuse");
-    close(channel);
+    int mount = make_view(plan, device, report);
+    if (mount < 0)
+        return false;
     if (move_mount(mount, "", directory, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) <
             0 ||
         fchdir(mount) < 0)
         return sandbox_fail(report, "mount", "/");
     close(mount);
-    return true;
+    return geteuid() == 0 || settle_root(".", report);
 }
 
 /* Where vial learns about processes; it also tells that everything stands. */
@@ -213,14 +252,14 @@ static bool raise_loopback(struct report *report)
     return ok || errno == EAFNOSUPPORT || sandbox_fail(report, "raise the interface", "lo");
 }
 
-bool sandbox_enter(const struct plan *plan, int directory)
+bool sandbox_enter(const struct plan *plan, int directory, int device)
 {
     struct report *report = plan->report;
-    if (!(plan->view != NULL ? make_view_root(plan, directory, report)
+    if (!(plan->view != NULL ? make_view_root(plan, directory, device, report)
                              : make_root(directory, report)))
         return false;
     for (guint i = 0; i < plan->mounts->len; i++)
-        if (!carry_out(&g_array_index(plan->mounts, struct mount_step, i), directory, report))
+        if (!carry_out(&g_array_index(plan->mounts, struct mount_step, i), plan, directory, device))
             return false;
     if (sethostname("vial", strlen("vial")) < 0)
         return sandbox_fail(report, "set the host name", NULL);

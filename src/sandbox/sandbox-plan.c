@@ -143,7 +143,7 @@ static void add_mounts(struct plan *plan, const struct action *action)
     add_packages(plan, action);
     if (plan->network)
         add_resolver(plan);
-    add(plan, MOUNT_OWN, SANDBOX_ROOT + 1, "work");
+    add(plan, plan->serve ? MOUNT_VIEW : MOUNT_OWN, SANDBOX_ROOT + 1, "work");
     add(plan, MOUNT_MKDIR, "home", NULL);
     add(plan, MOUNT_OWN, SANDBOX_HOME + 1, "home");
     add(plan, MOUNT_OWN, "tmp", "tmp");
@@ -343,6 +343,7 @@ struct plan *sandbox_plan_new(const struct sandbox *sandbox, const struct action
     plan->base = sandbox->base;
     plan->separate = sandbox->separate;
     plan->view = sandbox->view;
+    plan->serve = sandbox->serve;
     plan->mask = plan->view != NULL ? own_mask() : 022;
     plan->keep = keep;
     plan->network = action->network;

@@ -35,12 +35,17 @@ static bool provide_input(struct launch *launch, const struct execution_request 
            fault_errno(error, errno, "cannot open standard input to the command");
 }
 
+static bool is_served(const struct sandbox *sandbox)
+{
+    return sandbox->view != NULL || sandbox->serve;
+}
+
 static bool fill(const struct sandbox *sandbox, struct launch *launch, struct files *files,
                  GError **error)
 {
     const struct execution_request *request = files->request;
     if (!provide_input(launch, request, error) ||
-        (sandbox->view == NULL && !sandbox_provide(files, error)))
+        (!is_served(sandbox) && !sandbox_provide(files, error)))
         return false;
     if (sandbox->vary == 0)
         return true;
@@ -51,17 +56,35 @@ static bool fill(const struct sandbox *sandbox, struct launch *launch, struct fi
     return true;
 }
 
-/* Inputs are not laid out but served; what was written is laid out instead. */
-static bool observe(const struct sandbox *sandbox, struct launch *launch, struct files *files,
-                    struct execution *out, GError **error)
+static bool go(const struct sandbox *sandbox, struct launch *launch, struct files *files,
+               struct execution *out, GError **error)
 {
     const struct execution_request *request = files->request;
-    files->provided = tree_empty();
-    files->known = stat_cache_new(NULL);
-    g_autoptr(view) view = sandbox_view_start(sandbox, launch, error);
-    bool ok = view != NULL && fill(sandbox, launch, files, error) && !cancelled(request, error) &&
-              sandbox_watch(launch, request, out->result, error) &&
-              sandbox_view_finish(sandbox, view, files->work, &out->result->deleted, error);
+    return fill(sandbox, launch, files, error) && !cancelled(request, error) &&
+           sandbox_watch(launch, request, out->result, error);
+}
+
+/* Of an observed run nothing is known beforehand, so what is gone is known from the view alone. */
+static void tell_deleted(struct files *files, struct result *result)
+{
+    if (files->deleted->len == 0)
+        return;
+    g_ptr_array_add(files->deleted, NULL);
+    result->deleted = g_strdupv((char **)files->deleted->pdata);
+    g_ptr_array_set_size(files->deleted, files->deleted->len - 1);
+}
+
+/* Inputs are not laid out but served; what was written is laid out instead. */
+static bool go_served(const struct sandbox *sandbox, struct launch *launch, struct files *files,
+                      struct execution *out, GError **error)
+{
+    files->deleted = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(view) view =
+        sandbox_view_start(sandbox, launch, files->provided, files->request->store, error);
+    bool ok = view != NULL && go(sandbox, launch, files, out, error) &&
+              sandbox_view_finish(sandbox, view, files->work, files->deleted, error);
+    if (ok && sandbox->view != NULL)
+        tell_deleted(files, out->result);
     if (!ok)
         sandbox_land(launch); /* nobody is left to ask the view, which can then go */
     return ok;
@@ -112,10 +135,8 @@ bool sandbox_run(struct executor *executor, const struct execution_request *requ
     };
     out->result = result_new();
     bool ok = (files.work >= 0 || fault_errno(error, errno, "cannot open %s", name)) &&
-              (sandbox->view != NULL
-                   ? observe(sandbox, &launch, &files, out, error)
-                   : (fill(sandbox, &launch, &files, error) && !cancelled(request, error) &&
-                      sandbox_watch(&launch, request, out->result, error))) &&
+              sandbox_complete(&files, error) &&
+              (is_served(sandbox) ? go_served : go)(sandbox, &launch, &files, out, error) &&
               sandbox_collect(&files, out, error) && hand_over(&launch, &files, out, error);
     sandbox_files_clear(&files);
     fd_close(&files.work);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The file system of an observed run, from vial's side: serve it while the command runs, then lay
- * out what was written. */
+/* The file system of a run, from vial's side: serve it while the command runs, then lay out what
+ * was written. */
 #include "sandbox/sandbox-internal.h"
 
 #include "base/fault.h"
@@ -23,50 +23,72 @@ static int take_up(const struct launch *launch, GError **error)
     return -1;
 }
 
-struct view *sandbox_view_start(const struct sandbox *sandbox, struct launch *launch,
-                                GError **error)
+static bool open_files(const struct sandbox *sandbox, struct launch *launch, GError **error)
 {
-    int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    int scratch =
+    launch->view_files[1] =
         openat(launch->directory, "delta", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    launch->view_files[0] = root;
-    launch->view_files[1] = scratch;
-    if (root < 0 || scratch < 0) {
-        fault_errno(error, errno, "cannot open what a view is made of");
-        return NULL;
-    }
-    const struct view_options options = {
-        .root = root,
-        .scratch = scratch,
-        .owner = geteuid(),
-        .group = getegid(),
-        .recorder = sandbox->view->recorder,
-        .times = sandbox->view->times,
+    if (sandbox->view != NULL)
+        launch->view_files[0] = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return (launch->view_files[1] >= 0 && (sandbox->view == NULL || launch->view_files[0] >= 0)) ||
+           fault_errno(error, errno, "cannot open what a view is made of");
+}
+
+static struct view *make_view(const struct sandbox *sandbox, const struct launch *launch,
+                              struct tree *provided, struct store *store)
+{
+    struct view_options options = {
+        .root = launch->view_files[0],
+        .scratch = launch->view_files[1],
+        .owner = SANDBOX_ID,
+        .group = SANDBOX_ID,
         .processes = -1,
-        .plain = sandbox->view->plain,
     };
-    struct view *view = view_new(&options);
+    if (sandbox->view == NULL) {
+        options.tree = provided;
+        options.store = store;
+        options.time = SANDBOX_INPUT_TIME;
+        options.compiled_time = SANDBOX_COMPILED_TIME;
+    } else {
+        options.owner = geteuid();
+        options.group = getegid();
+        options.recorder = sandbox->view->recorder;
+        options.times = sandbox->view->times;
+        options.plain = sandbox->view->plain;
+    }
+    return view_new(&options);
+}
+
+/* An observed run's init hands up /proc, too, when all stands. */
+static bool await_processes(const struct sandbox *sandbox, struct launch *launch, struct view *view,
+                            GError **error)
+{
+    if (sandbox->view == NULL)
+        return true;
+    launch->view_files[2] = take_up(launch, error);
+    if (launch->view_files[2] >= 0)
+        view_set_processes(view, launch->view_files[2]);
+    return launch->view_files[2] >= 0;
+}
+
+struct view *sandbox_view_start(const struct sandbox *sandbox, struct launch *launch,
+                                struct tree *provided, struct store *store, GError **error)
+{
+    if (!open_files(sandbox, launch, error))
+        return NULL;
+    struct view *view = make_view(sandbox, launch, provided, store);
     int channel = take_up(launch, error);
     if (channel >= 0 && view_serve(view, channel, error) &&
-        (launch->view_files[2] = take_up(launch, error)) >= 0) {
-        view_set_processes(view, launch->view_files[2]);
+        await_processes(sandbox, launch, view, error))
         return view;
-    }
     sandbox_land(launch); /* ends whoever still asks */
     view_free(view);
     return NULL;
 }
 
 bool sandbox_view_finish(const struct sandbox *sandbox, struct view *view, int work,
-                         char ***deleted, GError **error)
+                         GPtrArray *deleted, GError **error)
 {
-    g_autoptr(GPtrArray) gone = g_ptr_array_new_with_free_func(g_free);
     view_wait(view);
-    if (!view_lay_out(view, sandbox->view->workspace, work, gone, NULL, error))
-        return false;
-    if (gone->len > 0) {
-        g_ptr_array_add(gone, NULL);
-        *deleted = (char **)g_ptr_array_free(g_steal_pointer(&gone), FALSE);
-    }
-    return true;
+    const char *prefix = sandbox->view == NULL ? "/" : sandbox->view->workspace;
+    return view_lay_out(view, prefix, work, deleted, NULL, error);
 }

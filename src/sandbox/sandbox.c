@@ -134,6 +134,8 @@ struct executor *sandbox_new(const struct sandbox_options *options, GError **err
     sandbox->vary = options->vary;
     sandbox->base = -1;
     sandbox->view = options->view;
+    sandbox->serve = options->serve && options->view == NULL && options->vary == 0 &&
+                     options->level == SANDBOX_NAMESPACES;
     sandbox->separate =
         options->view == NULL && options->level == SANDBOX_NAMESPACES && can_separate();
     if (make_base(sandbox, scratch, error))

@@ -61,6 +61,8 @@ struct sandbox_view {
 
 struct sandbox_options {
     enum sandbox_level level;
+    bool serve; /* sealed: inputs are shown by a view rather than laid out, so that set-up costs the
+                   same however many there are. Needs /dev/fuse; not with vary, nor to be kept */
     const struct sandbox_view *view; /* NULL: sealed. Must live as long as the executor */
     const char *scratch;             /* directories are made below this; NULL: $TMPDIR or /tmp */
     unsigned vary; /* 0: nothing; n: the n-th variation of --check (doc/check.md) */

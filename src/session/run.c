@@ -12,9 +12,13 @@
 
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
-/* One more than ever needed: other inputs, inputs collected twice, a level that is not granted. */
-#define ATTEMPTS 5
+/*
+ * One more than ever needed: other inputs, inputs collected twice, inputs that cannot be served, a
+ * level that is not granted.
+ */
+#define ATTEMPTS 6
 
 struct run {
     struct session *session;
@@ -40,6 +44,7 @@ struct run {
     const char *refusal; /* why its result is not stored; borrowed from the result or `failure` */
     char *failure;       /* what the store said */
     enum sandbox_level level;
+    bool no_serve; /* inputs could not be served */
 };
 
 static void run_clear(struct run *run)
@@ -462,6 +467,12 @@ static void hint_at_program(const struct run *run, GError **error)
     (*error)->message = g_steal_pointer(&message);
 }
 
+/* Inputs are laid out as files only where they cannot be served, or are to be kept. */
+static bool can_serve(const struct run *run)
+{
+    return !run->request->keep && !run->no_serve && access("/dev/fuse", R_OK | W_OK) == 0;
+}
+
 static bool execute(struct run *run, struct store_batch *batch, GError **error)
 {
     const struct sandbox_view view = {
@@ -474,6 +485,7 @@ static bool execute(struct run *run, struct store_batch *batch, GError **error)
         .level = run->level,
         .vary = run->request->vary,
         .view = run->request->view ? &view : NULL,
+        .serve = can_serve(run),
     };
     struct executor *executor = sandbox_new(&options, error);
     if (executor == NULL)
@@ -627,6 +639,10 @@ static bool claim(struct run *run, bool *waited, GError **error)
  */
 static bool lower_level(struct run *run, const GError *cause)
 {
+    if (!run->request->view && g_error_matches(cause, FAULT, FAULT_SANDBOX) && can_serve(run)) {
+        run->no_serve = true;
+        return true;
+    }
     if (run->request->view || run->level != SANDBOX_NAMESPACES ||
         !g_error_matches(cause, FAULT, FAULT_SANDBOX) || sandbox_probe(NULL) == SANDBOX_NAMESPACES)
         return false;

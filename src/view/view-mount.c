@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A file system of type fuse, detached. System calls alone: the caller is a forked child of a
- * process with threads. /dev/fuse is opened here since the kernel wants the opener to be in the
- * user namespace that mounts.
+ * process with threads.
  */
 #include "view/view-internal.h"
 
@@ -44,21 +43,15 @@ static bool give_up(int descriptor, const char *step, const char **what)
     return false;
 }
 
-bool view_mount(uid_t owner, gid_t group, int *channel, int *mount, const char **what)
+bool view_mount(int channel, uid_t owner, gid_t group, int *mount, const char **what)
 {
-    int device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-    if (device < 0)
-        return give_up(-1, "open", what);
     int context = fsopen("fuse", FSOPEN_CLOEXEC);
     if (context < 0)
-        return give_up(device, "make a file system of type", what);
-    if (!configure(context, device, owner, group) ||
+        return give_up(-1, "make a file system of type", what);
+    if (!configure(context, channel, owner, group) ||
         fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0 ||
-        (*mount = fsmount(context, FSMOUNT_CLOEXEC, 0)) < 0) {
-        give_up(context, "set up the file system", what);
-        return give_up(device, *what, what);
-    }
+        (*mount = fsmount(context, FSMOUNT_CLOEXEC, 0)) < 0)
+        return give_up(context, "set up the file system of", what);
     close(context);
-    *channel = device;
     return true;
 }

@@ -420,11 +420,11 @@ void node_clock(struct view *view, struct node *node)
     g_autoptr(GString) path = g_string_new(NULL);
     node_below(node, path);
     gint64 fixed = below_tree_time(view->below, path->str);
-    g_string_prepend_c(path, '/');
     if (fixed != 0)
         node->mtime = node->atime = node->ctime = fixed;
     if (view->times == NULL)
         return;
+    g_string_prepend_c(path, '/');
     const struct trace_question question = { path->str, TRACE_KIND | TRACE_CONTENT | TRACE_TIME };
     struct trace_value answer = { 0 };
     if (view->times->operations->look_up(view->times, &question, 1, &answer, NULL) &&

@@ -11,7 +11,7 @@
  * Life cycle:
  *   view_new()                    the state below and an empty delta
  *   view_mount()                  by whoever owns the mount namespace, in another process
- *   view_serve()                  with the channel that view_mount() opened
+ *   view_serve()                  with the channel that it was mounted over
  *   ... the action runs ...
  *   view_wait()                   until it is unmounted: the kernel has then sent all it had
  *   view_lay_out()                what was written, as files
@@ -50,12 +50,12 @@ void view_free(struct view *view); /* after view_wait(), or unserved */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(view, view_free)
 
 /*
- * Open /dev/fuse and make a file system over it, detached: *channel is to be served, *mount to be
- * attached by move_mount(). Makes system calls alone, so that it may be called between fork and
- * exec. `owner` and `group` are ids in the caller's user namespace. False and errno on failure;
- * *what then names the step.
+ * Make a file system over `channel`, which is an open /dev/fuse (opened in the user namespace that
+ * mounts, as the kernel demands) and then to be served; *mount is to be attached by move_mount().
+ * Makes system calls alone, so that it may be called between fork and exec. `owner` and `group` are
+ * ids in the caller's user namespace. False and errno on failure; *what then names the step.
  */
-bool view_mount(uid_t owner, gid_t group, int *channel, int *mount, const char **what);
+bool view_mount(int channel, uid_t owner, gid_t group, int *mount, const char **what);
 
 /* Start to answer what comes from `channel`, which is the view's from now on. */
 bool view_serve(struct view *view, int channel, GError **error);

@@ -83,10 +83,12 @@ static void enter(int socket, const char *root, char **argv)
     g_autofree char *directory = g_get_current_dir();
     struct message message = { 0 };
     const char *what = NULL;
-    int channel, tree;
+    int tree, channel = open("/dev/fuse", O_RDWR | O_CLOEXEC);
     if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
         give_up(socket, "unshare");
-    if (!view_mount(0, 0, &channel, &tree, &what))
+    if (channel < 0)
+        give_up(socket, "open /dev/fuse");
+    if (!view_mount(channel, 0, 0, &tree, &what))
         give_up(socket, what);
     send_channel(socket, &message, channel);
     close(channel);
