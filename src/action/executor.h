@@ -16,6 +16,7 @@ typedef void (*executor_output)(enum output_stream stream, const void *data, siz
 struct execution_request {
     const struct action *action;
     struct store *store;       /* where inputs come from */
+    int workspace;             /* directory that they were captured from, in case; or -1 */
     struct store_batch *batch; /* where outputs and streams go; the caller commits it */
     executor_output output;    /* may be NULL */
     void *user;

@@ -29,6 +29,7 @@ enum fault {
     FAULT_NOT_FOUND = 13,    /* the program to run does not exist (shells say 127) */
     FAULT_NOT_RUNNABLE = 14, /* the program exists and cannot be executed (shells say 126) */
     FAULT_DAMAGED = 15,      /* the index of the store is damaged and was, or must be, set aside */
+    FAULT_VIEW = 16,         /* the file system of a view could not be mounted */
 };
 
 GQuark fault_quark(void);

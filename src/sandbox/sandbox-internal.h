@@ -166,13 +166,14 @@ bool sandbox_run(struct executor *executor, const struct execution_request *requ
                  struct execution *out, GError **error);
 
 struct launch;
+struct files;
 
 /*
- * sandbox-view.c: the file system of an observed run, or of the inputs `provided` of a sealed one,
+ * sandbox-view.c: the file system of an observed run, or of what is provided to a sealed one,
  * from vial's side.
  */
 struct view *sandbox_view_start(const struct sandbox *sandbox, struct launch *launch,
-                                struct tree *provided, struct store *store, GError **error);
+                                const struct files *files, GError **error);
 /* Everything has ended: lay out what was written in `work`; append to `deleted` what is gone. */
 bool sandbox_view_finish(const struct sandbox *sandbox, struct view *view, int work,
                          GPtrArray *deleted, GError **error);

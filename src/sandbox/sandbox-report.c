@@ -129,6 +129,8 @@ bool sandbox_fault(const struct plan *plan, GError **error)
     if (report->kind == REPORT_NOT_RUNNABLE)
         return not_runnable(report, error);
     g_autofree char *path = report->path == NULL ? NULL : path_quote(report->path);
-    return fault_set(error, FAULT_SANDBOX, "cannot %s%s%s for the sandbox: %s", report->what,
-                     path == NULL ? "" : " ", path == NULL ? "" : path, explain(report));
+    bool view = report->path != NULL && strcmp(report->path, "/dev/fuse") == 0;
+    return fault_set(error, view ? FAULT_VIEW : FAULT_SANDBOX, "cannot %s%s%s for the sandbox: %s",
+                     report->what, path == NULL ? "" : " ", path == NULL ? "" : path,
+                     explain(report));
 }

@@ -34,7 +34,7 @@ static bool open_files(const struct sandbox *sandbox, struct launch *launch, GEr
 }
 
 static struct view *make_view(const struct sandbox *sandbox, const struct launch *launch,
-                              struct tree *provided, struct store *store)
+                              const struct files *files)
 {
     struct view_options options = {
         .root = launch->view_files[0],
@@ -44,8 +44,9 @@ static struct view *make_view(const struct sandbox *sandbox, const struct launch
         .processes = -1,
     };
     if (sandbox->view == NULL) {
-        options.tree = provided;
-        options.store = store;
+        options.root = files->request->workspace;
+        options.tree = files->provided;
+        options.store = files->request->store;
         options.time = SANDBOX_INPUT_TIME;
         options.compiled_time = SANDBOX_COMPILED_TIME;
     } else {
@@ -71,11 +72,11 @@ static bool await_processes(const struct sandbox *sandbox, struct launch *launch
 }
 
 struct view *sandbox_view_start(const struct sandbox *sandbox, struct launch *launch,
-                                struct tree *provided, struct store *store, GError **error)
+                                const struct files *files, GError **error)
 {
     if (!open_files(sandbox, launch, error))
         return NULL;
-    struct view *view = make_view(sandbox, launch, provided, store);
+    struct view *view = make_view(sandbox, launch, files);
     int channel = take_up(launch, error);
     if (channel >= 0 && view_serve(view, channel, error) &&
         await_processes(sandbox, launch, view, error))

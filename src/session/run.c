@@ -493,6 +493,7 @@ static bool execute(struct run *run, struct store_batch *batch, GError **error)
     struct execution_request request = {
         .action = run->action,
         .store = run->store,
+        .workspace = run->session->root_fd,
         .batch = batch,
         .output = run->request->output,
         .user = run->request->user,
@@ -639,7 +640,7 @@ static bool claim(struct run *run, bool *waited, GError **error)
  */
 static bool lower_level(struct run *run, const GError *cause)
 {
-    if (!run->request->view && g_error_matches(cause, FAULT, FAULT_SANDBOX) && can_serve(run)) {
+    if (!run->request->view && g_error_matches(cause, FAULT, FAULT_VIEW)) {
         run->no_serve = true;
         return true;
     }

@@ -41,11 +41,13 @@ struct below { /* embedded first by each implementation */
 struct below *below_host_new(int root); /* a directory; borrowed */
 
 /*
- * Files and directories of `tree`, contents out of `store`, which is borrowed. All are as old as
- * `time`, ns since the epoch, but what a compiler made: that is as old as `compiled` (0: as the
- * rest).
+ * Files and directories of `tree`, contents out of `store`, which is borrowed, or, if a collection
+ * took them from there, out of the directory `fallback` (borrowed; -1: none), as long as they are
+ * there what the tree says. All are as old as `time`, ns since the epoch, but what a compiler made:
+ * that is as old as `compiled` (0: as the rest).
  */
-struct below *below_tree_new(struct tree *tree, struct store *store, gint64 time, gint64 compiled);
+struct below *below_tree_new(struct tree *tree, struct store *store, int fallback, gint64 time,
+                             gint64 compiled);
 /* The time of the file at `path` of a tree, which depends on its content. */
 gint64 below_tree_time(struct below *below, const char *path);
 

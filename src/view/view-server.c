@@ -5,6 +5,7 @@
 #include "base/fault.h"
 #include "base/fd.h"
 
+#include <signal.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -14,9 +15,10 @@ struct view *view_new(const struct view_options *options)
     struct view *view = g_new0(struct view, 1);
     g_mutex_init(&view->lock);
     g_cond_init(&view->released);
-    view->below = options->tree == NULL ? below_host_new(options->root)
-                                        : below_tree_new(options->tree, options->store,
-                                                         options->time, options->compiled_time);
+    view->below = options->tree == NULL
+                      ? below_host_new(options->root)
+                      : below_tree_new(options->tree, options->store, options->root, options->time,
+                                       options->compiled_time);
     view->scratch = options->scratch;
     view->processes = options->processes;
     view->owner = options->owner;
@@ -100,21 +102,22 @@ static gpointer serve(gpointer data)
     return NULL;
 }
 
+/* Signals are for the thread that waits for the command; a new one has the mask of its maker. */
 bool view_serve(struct view *view, int channel, GError **error)
 {
+    sigset_t all, before;
     view->channel = channel;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     for (unsigned i = 0; i < view->thread_count; i++) {
-        GThread *thread = g_thread_try_new("view", serve, view, error);
-        if (thread == NULL) {
-            g_prefix_error(error, "cannot serve the view: ");
-            if (view->threads->len == 0)
-                return false;
-            g_clear_error(error); /* fewer will do */
-            return true;
-        }
-        g_ptr_array_add(view->threads, thread);
+        GThread *thread = g_thread_try_new("view", serve, view, i == 0 ? error : NULL);
+        if (thread != NULL)
+            g_ptr_array_add(view->threads, thread);
     }
-    return true;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (view->threads->len == 0)
+        g_prefix_error(error, "cannot serve the view: ");
+    return view->threads->len > 0;
 }
 
 void view_set_processes(struct view *view, int processes)

@@ -18,6 +18,7 @@ struct grove {
     struct below below;
     struct tree *tree;
     struct store *store;
+    int fallback;
     gint64 time, compiled;
 };
 
@@ -85,19 +86,45 @@ static bool is_sound(struct store *store, const struct digest *digest, int file)
     return false;
 }
 
-/* What is lost or damaged the action cannot have; the next one captures it again. */
+/* A copy, since others may write there while it is being read; -1: it is something else by now. */
+static int copy_fallback(int directory, const char *path, const struct digest *digest)
+{
+    struct digest_context context;
+    struct digest found;
+    g_autofree guint8 *buffer = g_malloc(WHOLE_SIZE);
+    ssize_t size;
+    autofd int from =
+        fd_open_beneath(directory, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
+    autofd int copy = from < 0 ? -1 : fd_from_bytes("", 0, NULL);
+    if (copy < 0)
+        return -1;
+    digest_init(&context);
+    while ((size = read(from, buffer, WHOLE_SIZE)) > 0) {
+        digest_update(&context, buffer, (size_t)size);
+        if (!fd_write_all(copy, buffer, (size_t)size, path, NULL))
+            return -1;
+    }
+    digest_finish(&context, &found);
+    return digest_equal(&found, digest) ? fd_steal(&copy) : -1;
+}
+
+static int open_stored(struct store *store, const struct digest *digest)
+{
+    if (digest->size <= WHOLE_SIZE)
+        return open_whole(store, digest);
+    autofd int file = store_open_blob(store, digest, NULL);
+    return file >= 0 && is_sound(store, digest, file) ? fd_steal(&file) : -1;
+}
+
 static int tree_open(struct below *below, const char *path)
 {
     const struct tree_entry *entry = tree_lookup(grove(below)->tree, path);
     if (entry == NULL || entry->kind != TREE_FILE)
         return -EIO;
-    struct store *store = grove(below)->store;
-    autofd int file = entry->digest.size <= WHOLE_SIZE
-                          ? open_whole(store, &entry->digest)
-                          : store_open_blob(store, &entry->digest, NULL);
-    if (file < 0 || (entry->digest.size > WHOLE_SIZE && !is_sound(store, &entry->digest, file)))
-        return -EIO;
-    return fd_steal(&file);
+    int file = open_stored(grove(below)->store, &entry->digest);
+    if (file < 0 && grove(below)->fallback >= 0)
+        file = copy_fallback(grove(below)->fallback, path, &entry->digest);
+    return file < 0 ? -EIO : file;
 }
 
 static int tree_list(struct below *below, const char *path, below_visit visit, void *user)
@@ -146,12 +173,14 @@ static const struct below_operations operations = {
     .free = tree_below_free,
 };
 
-struct below *below_tree_new(struct tree *tree, struct store *store, gint64 time, gint64 compiled)
+struct below *below_tree_new(struct tree *tree, struct store *store, int fallback, gint64 time,
+                             gint64 compiled)
 {
     struct grove *made = g_new0(struct grove, 1);
     made->below.operations = &operations;
     made->tree = tree_ref(tree);
     made->store = store;
+    made->fallback = fallback;
     made->time = time;
     made->compiled = compiled;
     return &made->below;

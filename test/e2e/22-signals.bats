@@ -42,7 +42,7 @@ nothing_left() {
 }
 
 @test "Ctrl-C reaches the command, which may tidy up and choose its status" {
-    on_terminal 3 sh -c 'trap "echo tidy; echo done >tidied; exit 3" INT; echo ready; sleep '"$NUMBER"
+    on_terminal 3 sh -c 'trap "echo tidy; echo done >tidied; exit 3" INT; sleep '"$NUMBER"' & echo ready; wait'
     contains "$output" tidy
     same "$(cat tidied)" "done"
     nothing_left
