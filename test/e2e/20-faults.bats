@@ -140,7 +140,7 @@ full_scratch() {
     head -c 10000000 /dev/zero >in
     status_of vial run -i in -- wc -c in # nothing of it has to lie there
     same "$status$output" "010000000 in"
-    status_of vial run --keep-sandbox -i in -- wc -c in
+    status_of vial run --refresh --keep-sandbox -i in -- wc -c in
     same "$status" 125
     contains "$stderr" "No space left on device"
     status_of vial run -i vial.lua -- head -c 10000000 /dev/zero
