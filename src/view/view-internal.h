@@ -158,7 +158,7 @@ void node_free(struct view *view, struct node *node);
 void node_forget(struct view *view, struct node *node, guint64 count);
 void node_settle(struct view *view, struct node *node); /* free it if nothing refers to it */
 
-/* Path below, relative to root, of a node that lies there; appended to `out`. */
+/* Path below, relative to root, of a node that lies there; `out` is empty. */
 void node_below(const struct node *node, GString *out);
 /* Absolute path in the view; false if it has no name any more. */
 bool node_path(const struct node *node, GString *out);
