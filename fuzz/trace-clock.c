@@ -16,11 +16,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     g_autoptr(GBytes) record = g_bytes_new(data, size);
     store_record_put(store, STORE_STAT, key, sizeof key, record, NULL);
     g_autoptr(trace_clock) clock = trace_clock_new(store);
-    gint64 first = trace_clock_time(clock, "/w/a", &content, 5);
+    gint64 first = trace_clock_time(clock, "/w/a", &content, 5, 5);
     g_autoptr(store_batch) batch = store_batch_new(store);
     trace_clock_flush(clock, batch);
     store_batch_commit(batch, NULL);
     g_autoptr(trace_clock) again = trace_clock_new(store);
-    g_assert(trace_clock_time(again, "/w/a", &content, 6) == first);
+    g_assert(trace_clock_time(again, "/w/a", &content, 6, 6) == first);
     return 0;
 }

@@ -4,8 +4,8 @@
  *
  * In memory a table per directory, read from the store when a path in it is first asked for, and
  * written back as one record. A record that is gone or malformed costs the memory of its times:
- * then max(mtime, ctime) is first seen anew, which can make a run happen again and never a wrong
- * hit. Format: doc/format/clock.md.
+ * then what is there is new, which can make a run happen again and never a wrong hit. Format:
+ * doc/format/clock.md.
  */
 #include "trace/trace-internal.h"
 
@@ -201,18 +201,21 @@ static void remember(struct folder *folder, const char *name, const struct diges
 }
 
 gint64 trace_clock_time(struct trace_clock *clock, const char *path, const struct digest *content,
-                        gint64 changed)
+                        gint64 modified, gint64 changed)
 {
     const char *name;
+    gint64 time;
     pthread_mutex_lock(&clock->lock);
     struct folder *folder = folder_of(clock, path, &name);
     const struct moment *moment = g_tree_lookup(folder->moments, name);
-    if (moment != NULL && digest_equal(&moment->content, content))
-        changed = moment->time;
-    else
-        remember(folder, name, content, changed);
+    if (moment != NULL && digest_equal(&moment->content, content)) {
+        time = moment->time;
+    } else {
+        time = moment == NULL ? modified : MAX(modified, changed);
+        remember(folder, name, content, time);
+    }
     pthread_mutex_unlock(&clock->lock);
-    return changed;
+    return time;
 }
 
 void trace_clock_set(struct trace_clock *clock, const char *path, const struct digest *content,

@@ -178,7 +178,7 @@ static void find_time(const struct host_state *state, const char *path, const st
                       struct trace_value *out)
 {
     struct digest content;
-    out->time = MAX(fd_nanoseconds(status->st_mtim), fd_nanoseconds(status->st_ctim));
+    out->time = fd_nanoseconds(status->st_mtim);
     if (state->clock == NULL || out->unreadable)
         return;
     clock_content(out, &content);
@@ -187,7 +187,8 @@ static void find_time(const struct host_state *state, const char *path, const st
         : path[0] == '\0'
             ? g_strdup(state->root)
             : g_strconcat(state->root_length == 0 ? "" : state->root, "/", path, NULL);
-    out->time = trace_clock_time(state->clock, absolute, &content, out->time);
+    out->time = trace_clock_time(state->clock, absolute, &content, out->time,
+                                 fd_nanoseconds(status->st_ctim));
 }
 
 static enum outcome find(struct finder *finder, const char *path, unsigned aspects,

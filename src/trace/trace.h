@@ -284,12 +284,14 @@ void trace_clock_free(struct trace_clock *clock);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(trace_clock, trace_clock_free)
 
 /*
- * The time of the absolute `path` that has `content` now: the one remembered for it, else
- * `changed`, max(mtime, ctime) in ns, which is remembered from now on. Content of a directory is
- * what it lists, of a link its target.
+ * The time of the absolute `path` that has `content` now: the one remembered for it. Else, in ns
+ * and remembered from now on: of a path that is new, `modified`, since tar, git and cp -p give
+ * files the times that a build goes by; of one that had other content, which somebody has changed
+ * since, max(modified, changed), so that a restored mtime does not hide it. Content of a directory
+ * is what it lists, of a link its target.
  */
 gint64 trace_clock_time(struct trace_clock *clock, const char *path, const struct digest *content,
-                        gint64 changed);
+                        gint64 modified, gint64 changed);
 /* It was written at `time`: whatever was remembered is replaced. */
 void trace_clock_set(struct trace_clock *clock, const char *path, const struct digest *content,
                      gint64 time);
@@ -298,7 +300,7 @@ void trace_clock_flush(struct trace_clock *clock, struct store_batch *batch);
 
 /*
  * The host's files: relative paths below the directory `root`, absolute ones from /. Contents and
- * listings come through `cache` (NULL: all is read), times from `clock` (NULL: max(mtime, ctime)).
+ * listings come through `cache` (NULL: all is read), times from `clock` (NULL: mtime).
  * What it has answered it does not look up again: it is a state of one moment, to be made anew for
  * another look-up. Costs one stat per path while nothing has changed.
  */

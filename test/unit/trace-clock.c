@@ -8,18 +8,18 @@ static void the_clock_is_kept_in_the_store(void)
     g_autoptr(store) store = store_new_memory();
     g_autoptr(store_batch) batch = store_batch_new(store);
     g_autoptr(trace_clock) first = trace_clock_new(store);
-    g_assert_cmpint(trace_clock_time(first, "/w/f", &a, 5), ==, 5);
-    g_assert_cmpint(trace_clock_time(first, "/w/f", &a, 9), ==, 5);
-    g_assert_cmpint(trace_clock_time(first, "/w/\xff", &b, -7), ==, -7);
+    g_assert_cmpint(trace_clock_time(first, "/w/f", &a, 5, 8), ==, 5);
+    g_assert_cmpint(trace_clock_time(first, "/w/f", &a, 9, 9), ==, 5);
+    g_assert_cmpint(trace_clock_time(first, "/w/\xff", &b, -7, -7), ==, -7);
     trace_clock_set(first, "/g", &a, 11);
     trace_clock_flush(first, batch);
     g_assert_true(store_batch_commit(batch, NULL));
     g_autoptr(trace_clock) second = trace_clock_new(store);
-    g_assert_cmpint(trace_clock_time(second, "/w/f", &a, 9), ==, 5);
-    g_assert_cmpint(trace_clock_time(second, "/w/\xff", &b, 9), ==, -7);
-    g_assert_cmpint(trace_clock_time(second, "/g", &a, 9), ==, 11);
-    g_assert_cmpint(trace_clock_time(second, "/g", &b, 12), ==, 12);
-    g_assert_cmpint(trace_clock_time(second, "/w/x", &b, 13), ==, 13);
+    g_assert_cmpint(trace_clock_time(second, "/w/f", &a, 9, 9), ==, 5);
+    g_assert_cmpint(trace_clock_time(second, "/w/\xff", &b, 9, 9), ==, -7);
+    g_assert_cmpint(trace_clock_time(second, "/g", &a, 9, 9), ==, 11);
+    g_assert_cmpint(trace_clock_time(second, "/g", &b, 10, 12), ==, 12);
+    g_assert_cmpint(trace_clock_time(second, "/w/x", &b, 13, 13), ==, 13);
 }
 
 static void records_of_the_clock_are_the_documented_ones(void)
@@ -50,7 +50,7 @@ static void *ask_for_times(void *clock)
     for (guint i = 0; i < 2000; i++) {
         g_autofree char *path = g_strdup_printf("/w/%u/%u", i % 7, i % 50);
         struct digest content = small_digest(i % 50);
-        g_assert_cmpint(trace_clock_time(clock, path, &content, i % 50), ==, i % 50);
+        g_assert_cmpint(trace_clock_time(clock, path, &content, i % 50, i % 50), ==, i % 50);
     }
     return NULL;
 }

@@ -246,7 +246,7 @@ static struct trace_value look(const struct scene *scene, const char *path)
     g_assert_cmpint(fstat(file, &status), ==, 0);
     value.kind = trace_kind_of(status.st_mode);
     value.mode = status.st_mode & 07777;
-    value.time = MAX(fd_nanoseconds(status.st_mtim), fd_nanoseconds(status.st_ctim));
+    value.time = fd_nanoseconds(status.st_mtim);
     if (value.kind == TRACE_FILE) {
         g_autofree char *text = scene_read(scene->directory, path);
         digest_of(text, strlen(text), &value.digest);
