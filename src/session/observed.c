@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 struct observed {
@@ -53,12 +54,26 @@ static char *own_mask(void)
                         : g_strdup_printf("umask=%.4s", line + strlen("\nUmask:\t"));
 }
 
+static char *own_limits(void)
+{
+    g_autoptr(GString) text = g_string_new("limits=");
+    for (int resource = 0; resource < RLIM_NLIMITS; resource++) {
+        struct rlimit limit = { 0, 0 };
+        getrlimit(resource, &limit);
+        g_string_append_printf(text, "%s%" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT,
+                               resource == 0 ? "" : ",", (guint64)limit.rlim_cur,
+                               (guint64)limit.rlim_max);
+    }
+    return g_string_free(g_steal_pointer(&text), FALSE);
+}
+
 void observed_add_platform(const struct session *session, char ***platform)
 {
     GPtrArray *list = g_ptr_array_new();
     for (char **property = *platform; *property != NULL; property++)
         g_ptr_array_add(list, *property);
     g_ptr_array_add(list, own_mask());
+    g_ptr_array_add(list, own_limits());
     g_ptr_array_add(list, g_strdup_printf("user=%u:%u", (unsigned)geteuid(), (unsigned)getegid()));
     g_ptr_array_add(list, g_strconcat("workspace=", session->root, NULL));
     g_ptr_array_sort(list, action_compare_assignments);
