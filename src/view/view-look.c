@@ -312,7 +312,8 @@ static int answer_sized(struct request *request, guint32 wanted, const void *dat
         return -E2BIG;
     if (size > wanted)
         return -ERANGE;
-    memcpy(request->out, data, size);
+    if (size > 0) /* of nothing, data may be NULL */
+        memcpy(request->out, data, size);
     request->out_size = size;
     return 0;
 }
