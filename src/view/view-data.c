@@ -30,8 +30,9 @@ static struct scratch_name scratch_name(const struct node *node)
 /* Times before 1970, too. */
 static struct timespec timespec_of(gint64 time)
 {
-    gint64 whole = time / 1000000000 - (time % 1000000000 < 0);
-    return (struct timespec){ .tv_sec = whole, .tv_nsec = time - whole * 1000000000 };
+    gint64 rest = time % 1000000000;
+    return (struct timespec){ .tv_sec = time / 1000000000 - (rest < 0),
+                              .tv_nsec = rest + (rest < 0 ? 1000000000 : 0) };
 }
 
 int data_open(struct view *view, const struct node *node, int flags)
