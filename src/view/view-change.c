@@ -295,8 +295,7 @@ int view_rename2(struct request *request)
 
 /* --- attributes ------------------------------------------------------------------------------- */
 
-static int may_set(struct request *request, const struct node *node,
-                   const struct fuse_setattr_in *in)
+static int may_set(struct request *request, struct node *node, const struct fuse_setattr_in *in)
 {
     bool owns = permission_owns(request, node);
     guint32 explicit_times = in->valid & (FATTR_ATIME | FATTR_MTIME);

@@ -102,7 +102,7 @@ static int open_node(struct request *request, struct node *node, guint32 flags,
     return 0;
 }
 
-static int permission_to_open(struct request *request, const struct node *node, guint32 flags)
+static int permission_to_open(struct request *request, struct node *node, guint32 flags)
 {
     static const int masks[] = { [O_RDONLY] = R_OK, [O_WRONLY] = W_OK, [O_RDWR] = R_OK | W_OK };
     int mask = (flags & O_ACCMODE) == O_ACCMODE ? R_OK | W_OK : masks[flags & O_ACCMODE];

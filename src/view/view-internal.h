@@ -80,13 +80,14 @@ struct node {
     const struct digest *content; /* below, if that is known without reading */
     struct entry *names;
     char *origin; /* where it lies below, relative to root; NULL: under its name in its parent's */
-    bool below;   /* it has a place below */
-    bool changed; /* attributes are no longer those below */
-    bool clocked; /* mtime is what view->times says */
-    bool timed;   /* its time is of this action's making */
-    bool linked_elsewhere;     /* it had, or has, another name than it has below */
-    bool written_past;         /* data may have changed without the kernel's cache knowing */
-    bool listed;               /* directory: every name below is among the children */
+    guint8 granted;        /* of R_OK, W_OK, X_OK: what the place below has allowed us already */
+    bool below;            /* it has a place below */
+    bool changed;          /* attributes are no longer those below */
+    bool clocked;          /* mtime is what view->times says */
+    bool timed;            /* its time is of this action's making */
+    bool linked_elsewhere; /* it had, or has, another name than it has below */
+    bool written_past;     /* data may have changed without the kernel's cache knowing */
+    bool listed;           /* directory: every name below is among the children */
     bool looked_into, program; /* below it is a program or a shared library, once looked into */
     enum data_source data;
     guint64 scratch;      /* name of its file in scratch/; 0: none */
@@ -272,9 +273,9 @@ void view_answer_entry(struct request *request, struct node *node, struct fuse_e
 /* --- view-permission.c ------------------------------------------------------------------------ */
 
 /* May the caller do `mask` (R_OK | W_OK | X_OK) to `node`? 0 or -EACCES, -EROFS. */
-int permission(struct request *request, const struct node *node, int mask);
+int permission(struct request *request, struct node *node, int mask);
 /* May it add to and remove from `directory`? */
-int permission_to_change(struct request *request, const struct node *directory);
+int permission_to_change(struct request *request, struct node *directory);
 bool permission_owns(const struct request *request, const struct node *node);
 
 /* --- view-observe.c --------------------------------------------------------------------------- */

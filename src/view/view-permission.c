@@ -13,16 +13,25 @@ bool permission_owns(const struct request *request, const struct node *node)
     return request->header->uid == 0 || request->header->uid == node->uid;
 }
 
-/* What a file of somebody else's allows us, below, is what it allows the caller. */
-static int ask_host(struct request *request, const struct node *node, int mask)
+/*
+ * What a file of somebody else's allows us, below, is what it allows the caller. What it allowed
+ * once it goes on allowing, as its content and its mode stay what they were: every name that is
+ * looked up asks for its directory again.
+ */
+static int ask_host(struct request *request, struct node *node, int mask)
 {
+    if ((mask & ~node->granted) == 0)
+        return 0;
     g_autoptr(GString) path = g_string_new(NULL);
     node_below(node, path);
     struct below *below = request->view->below;
-    return below->operations->permit(below, path->str, mask);
+    int rc = below->operations->permit(below, path->str, mask);
+    if (rc == 0)
+        node->granted |= (guint8)mask;
+    return rc;
 }
 
-int permission(struct request *request, const struct node *node, int mask)
+int permission(struct request *request, struct node *node, int mask)
 {
     guint32 mode = node->mode, uid = request->header->uid;
     if (uid == 0) {
@@ -37,7 +46,7 @@ int permission(struct request *request, const struct node *node, int mask)
     return ((guint32)mask & ~granted & 7) != 0 ? -EACCES : 0;
 }
 
-int permission_to_change(struct request *request, const struct node *directory)
+int permission_to_change(struct request *request, struct node *directory)
 {
     if (!S_ISDIR(directory->mode))
         return -ENOTDIR;
