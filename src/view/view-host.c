@@ -124,8 +124,13 @@ static int host_read_link(struct below *below, const char *path, char **target)
 
 static int host_permit(struct below *below, const char *path, int mask)
 {
+    const char *name;
+    autofd int opened = -1;
+    int directory = approach(host(below)->root, *path == '\0' ? "." : path, &name, &opened);
     int flags = AT_EACCESS | AT_SYMLINK_NOFOLLOW;
-    if (faccessat(host(below)->root, *path == '\0' ? "." : path, mask, flags) == 0)
+    if (directory >= 0 && faccessat(directory, name, mask, flags) == 0)
+        return 0;
+    if (errno == ENOENT || errno == ENOTDIR) /* it has gone: whoever uses it will see */
         return 0;
     return errno == EROFS ? -EROFS : -EACCES;
 }
