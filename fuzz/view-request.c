@@ -9,9 +9,11 @@
 #include "base/fd.h"
 #include "view/view-internal.h"
 
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static guint8 out[VIEW_BUFFER];
@@ -44,6 +46,8 @@ static int host_directory(void)
     static int host = -1;
     if (host >= 0)
         return host;
+    const struct rlimit small = { 1 << 20, 1 << 20 }; /* nobody's disk is to be filled */
+    g_assert(setrlimit(RLIMIT_FSIZE, &small) == 0 && signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
     top = g_dir_make_tmp("vial-fuzz-XXXXXX", NULL);
     autofd int directory = open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     g_assert(mkdirat(directory, "host", 0755) == 0);
