@@ -181,8 +181,11 @@ static bool add_packages(struct stat_cache *cache, GPtrArray *list, GError **err
            add_directory(cache, list, "usr", "/usr", select, error);
 }
 
-/* Files that change by themselves, or that the fixed user of an action cannot read. */
-static struct glob *etc_selection(GPtrArray *list, bool sealed)
+/*
+ * Less files that change by themselves, or that the fixed user of an action cannot read. In a view
+ * the command has the caller's rights, and root reads them all.
+ */
+static struct glob *etc_selection(GPtrArray *list, bool sealed, bool observed)
 {
     static const char *const excluded[] = {
         "!/shadow*",    "!/gshadow*",       "!/.pwd.lock",    "!/sudoers",
@@ -191,7 +194,7 @@ static struct glob *etc_selection(GPtrArray *list, bool sealed)
     };
     g_autoptr(GString) texts = g_string_new(NULL);
     struct glob *select = glob_new();
-    for (size_t i = 0; i < G_N_ELEMENTS(excluded); i++) {
+    for (size_t i = 0; !observed && i < G_N_ELEMENTS(excluded); i++) {
         bool ok = glob_add(select, "", excluded[i], NULL);
         g_assert(ok);
     }
@@ -218,7 +221,8 @@ char **platform_fingerprint(struct stat_cache *cache, const struct action *actio
     add(list, "isolation", isolation);
     add_processor(list);
     add_memory(list);
-    g_autoptr(glob) select = etc_selection(list, strcmp(isolation, "namespaces") == 0);
+    g_autoptr(glob) select =
+        etc_selection(list, strcmp(isolation, "namespaces") == 0, strcmp(isolation, "view") == 0);
     if (!add_file(cache, list, "os-release", releases, error) ||
         !add_packages(cache, list, error) ||
         !add_directory(cache, list, "etc", "/etc", select, error))
