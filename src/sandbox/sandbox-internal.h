@@ -217,6 +217,10 @@ void sandbox_files_clear(struct files *files);
 void sandbox_note_extras(const struct files *files, const struct tree *outputs,
                          const GPtrArray *unsupported, struct result *result);
 
+/* sandbox-proc.c: files of /proc and what an observed command reads in them; `text` is taken. */
+typedef void (*sandbox_proc_visit)(const char *path, char *text, void *user);
+void sandbox_proc_each(sandbox_proc_visit visit, void *user);
+
 /* sandbox-vary.c: for --check. */
 bool sandbox_reorder(int directory, int work, const struct tree *tree, GError **error);
 void sandbox_await_second(void);

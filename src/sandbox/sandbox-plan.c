@@ -166,6 +166,21 @@ static void add_around(struct plan *plan, enum mount_kind kind, const char *path
         add(plan, kind, path + 1, source);
 }
 
+static void add_proc_text(const char *path, char *text, void *user)
+{
+    struct plan *plan = user;
+    const char *place = own(plan, g_strdup_printf("dev/%u", plan->mounts->len));
+    add_text(plan, path, place, own(plan, text));
+}
+
+/* The texts that cover files of /proc lie on a tmpfs that the one of add_devices() hides. */
+static void add_proc(struct plan *plan)
+{
+    add_new(plan, "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+    add_new(plan, "tmpfs", "dev", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755");
+    sandbox_proc_each(add_proc_text, plan);
+}
+
 /*
  * The system natively, since serving it costs the most and its fingerprint vouches for it; what is
  * private to the run; and everything else is the view's.
@@ -192,7 +207,7 @@ static void add_view_mounts(struct plan *plan, const struct action *action)
             add_resolver(plan);
     }
     add_around(plan, MOUNT_OWN, "/tmp", "tmp", workspace);
-    add_new(plan, "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+    add_proc(plan);
     add_devices(plan);
 }
 

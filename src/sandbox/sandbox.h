@@ -59,6 +59,9 @@ struct sandbox_view {
     bool plain;                /* view_options.plain */
 };
 
+/* What an observed command reads in /proc/cpuinfo: for its key. Caller frees. */
+char *sandbox_processors(void);
+
 struct sandbox_options {
     enum sandbox_level level;
     bool serve; /* sealed: inputs are shown by a view rather than laid out, so that set-up costs the

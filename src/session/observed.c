@@ -3,6 +3,7 @@
 #include "session/observed.h"
 
 #include "cache/seen.h"
+#include "sandbox/sandbox.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +55,15 @@ static char *own_mask(void)
                         : g_strdup_printf("umask=%.4s", line + strlen("\nUmask:\t"));
 }
 
+static char *own_processors(void)
+{
+    char text[DIGEST_TEXT_SIZE];
+    struct digest digest;
+    g_autofree char *shown = sandbox_processors();
+    digest_of(shown, strlen(shown), &digest);
+    return g_strconcat("cpuinfo=", digest_print(&digest, text), NULL);
+}
+
 static char *own_limits(void)
 {
     g_autoptr(GString) text = g_string_new("limits=");
@@ -74,6 +84,7 @@ void observed_add_platform(const struct session *session, char ***platform)
         g_ptr_array_add(list, *property);
     g_ptr_array_add(list, own_mask());
     g_ptr_array_add(list, own_limits());
+    g_ptr_array_add(list, own_processors());
     g_ptr_array_add(list, g_strdup_printf("user=%u:%u", (unsigned)geteuid(), (unsigned)getegid()));
     g_ptr_array_add(list, g_strconcat("workspace=", session->root, NULL));
     g_ptr_array_sort(list, action_compare_assignments);
