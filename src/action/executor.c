@@ -32,6 +32,7 @@ void execution_clear(struct execution *execution)
     g_clear_pointer(&execution->outputs, tree_unref);
     fd_close(&execution->directory);
     g_free(execution->kept);
+    g_strfreev(execution->elsewhere);
     if (execution->release != NULL)
         execution->release(execution->private);
     *execution = (struct execution){ .directory = -1 };

@@ -32,6 +32,7 @@ struct execution {
     struct tree *outputs;  /* owned: the tree whose digest the result carries */
     int directory;         /* where the outputs lie as files (path = root/relative path), or -1
                               when they exist in the store alone */
+    char **elsewhere;      /* absolute paths that were written outside of what is output; or NULL */
     char *kept;            /* with request.keep: the directory's path; else NULL */
     void *private;         /* the executor's own; released by execution_clear() */
     void (*let_go)(void *private); /* may be NULL */

@@ -3,6 +3,7 @@
 #include "base/fault.h"
 #include "base/fd.h"
 #include "cli/cli.h"
+#include "sandbox/sandbox.h"
 #include "session/session.h"
 #include "ui/ui.h"
 
@@ -16,7 +17,7 @@ struct arguments {
     char **inputs, **outputs, **variables;
     char *directory, *stdin_file, *commit, *events;
     double timeout;
-    gboolean view, view_plain, network, no_cache, refresh, cache_failures, keep, dry_run;
+    gboolean view, sealed, view_plain, network, no_cache, refresh, cache_failures, keep, dry_run;
     int check, jobs;
     guint64 store_limit;
     char **argv; /* borrowed */
@@ -37,7 +38,7 @@ static enum parsed parse(int argc, char **argv, struct arguments *out)
 {
     const GOptionEntry entries[] = {
         { "input", 'i', 0, G_OPTION_ARG_FILENAME_ARRAY, &out->inputs,
-          "An input (default: the whole workspace)", "PATH|GLOB" },
+          "An input: the command is sealed, and sees nothing else", "PATH|GLOB" },
         { "output", 'o', 0, G_OPTION_ARG_FILENAME_ARRAY, &out->outputs,
           "An output (default: whatever changes)", "PATH|GLOB" },
         { "env", 'e', 0, G_OPTION_ARG_FILENAME_ARRAY, &out->variables,
@@ -49,6 +50,8 @@ static enum parsed parse(int argc, char **argv, struct arguments *out)
           "End the command after S seconds, with status 124", "S" },
         { "net", 0, 0, G_OPTION_ARG_NONE, &out->network,
           "Allow the network; the result is not kept", NULL },
+        { "sealed", 0, 0, G_OPTION_ARG_NONE, &out->sealed,
+          "Seal the command; without -i all of the workspace is its input", NULL },
         { "view", 0, 0, G_OPTION_ARG_NONE, &out->view,
           "Let the command see the host through an observing file system", NULL },
         { "plain", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &out->view_plain,
@@ -110,6 +113,9 @@ static bool check_arguments(const struct arguments *arguments, enum commit_polic
                          arguments->jobs);
     if (arguments->check < 0 || arguments->check == 1 || arguments->check > 100000)
         return fault_set(error, FAULT_USAGE, "--check %d: must be 2 or more", arguments->check);
+    if (arguments->view && (arguments->sealed || arguments->inputs != NULL))
+        return fault_set(error, FAULT_USAGE,
+                         "--view shows everything; it goes neither with --sealed nor with -i");
     if (arguments->argv[0][0] == '\0')
         return fault_set(error, FAULT_USAGE, "the command is an empty word");
     return true;
@@ -160,12 +166,36 @@ static int report_failure(const struct run_request *request, struct event_sink *
     return status;
 }
 
-static int run_once(struct session *session, const struct run_request *request,
+/*
+ * Observed, unless something was said that only a sealed run can do: -i names all that there is to
+ * see, --check and --keep-sandbox want files laid out.
+ */
+static bool wants_view(const struct arguments *arguments)
+{
+    return arguments->view ||
+           (!arguments->sealed && arguments->inputs == NULL && arguments->check == 0 &&
+            !arguments->keep && access("/dev/fuse", R_OK | W_OK) == 0);
+}
+
+/* A machine that grants no view seals, with the whole workspace as input (vial doctor says so). */
+static bool refuses_view(const GError *error)
+{
+    return g_error_matches(error, FAULT, FAULT_VIEW) ||
+           (g_error_matches(error, FAULT, FAULT_SANDBOX) &&
+            sandbox_probe(NULL) != SANDBOX_NAMESPACES);
+}
+
+static int run_once(struct session *session, struct run_request *request, bool must_view,
                     struct event_sink *sink)
 {
     struct run_outcome outcome;
     g_autoptr(GError) error = NULL;
     bool ok = session_run(session, request, &outcome, &error);
+    if (!ok && request->view && !must_view && refuses_view(error)) {
+        g_clear_error(&error);
+        request->view = false;
+        ok = session_run(session, request, &outcome, &error);
+    }
     int status = ok ? outcome.exit_code : report_failure(request, sink, error);
     ui_clear_line(sink);
     if (ok && request->dry_run) {
@@ -228,7 +258,7 @@ static int run_with(struct session *session, const struct arguments *arguments,
         .stdin_file = arguments->stdin_file,
         .timeout = (gint64)(arguments->timeout * G_USEC_PER_SEC),
         .network = arguments->network,
-        .view = arguments->view,
+        .view = wants_view(arguments),
         .view_plain = arguments->view_plain,
         .no_cache = arguments->no_cache,
         .refresh = arguments->refresh,
@@ -244,7 +274,7 @@ static int run_with(struct session *session, const struct arguments *arguments,
         .user = &output,
     };
     int status = arguments->check > 0 ? run_check(session, &request, sink, arguments->check)
-                                      : run_once(session, &request, sink);
+                                      : run_once(session, &request, arguments->view, sink);
     if (output.failure == 0)
         return status;
     fprintf(stderr, "vial: what the command printed did not all arrive: %s\n",

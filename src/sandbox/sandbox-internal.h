@@ -176,7 +176,7 @@ struct view *sandbox_view_start(const struct sandbox *sandbox, struct launch *la
                                 const struct files *files, GError **error);
 /* Everything has ended: lay out what was written in `work`; append to `deleted` what is gone. */
 bool sandbox_view_finish(const struct sandbox *sandbox, struct view *view, int work,
-                         GPtrArray *deleted, GError **error);
+                         GPtrArray *deleted, char ***elsewhere, GError **error);
 
 /* sandbox-launch.c: the processes of one run, as vial sees them. */
 struct launch {

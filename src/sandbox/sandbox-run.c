@@ -80,8 +80,9 @@ static bool go_served(const struct sandbox *sandbox, struct launch *launch, stru
 {
     files->deleted = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(view) view = sandbox_view_start(sandbox, launch, files, error);
-    bool ok = view != NULL && go(sandbox, launch, files, out, error) &&
-              sandbox_view_finish(sandbox, view, files->work, files->deleted, error);
+    bool ok =
+        view != NULL && go(sandbox, launch, files, out, error) &&
+        sandbox_view_finish(sandbox, view, files->work, files->deleted, &out->elsewhere, error);
     if (ok && sandbox->view != NULL)
         tell_deleted(files, out->result);
     if (!ok)

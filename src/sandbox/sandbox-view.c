@@ -87,9 +87,16 @@ struct view *sandbox_view_start(const struct sandbox *sandbox, struct launch *la
 }
 
 bool sandbox_view_finish(const struct sandbox *sandbox, struct view *view, int work,
-                         GPtrArray *deleted, GError **error)
+                         GPtrArray *deleted, char ***elsewhere, GError **error)
 {
+    g_autoptr(GPtrArray) others = g_ptr_array_new_with_free_func(g_free);
     view_wait(view);
     const char *prefix = sandbox->view == NULL ? "/" : sandbox->view->workspace;
-    return view_lay_out(view, prefix, work, deleted, NULL, error);
+    if (!view_lay_out(view, prefix, work, deleted, others, error))
+        return false;
+    if (others->len > 0) {
+        g_ptr_array_add(others, NULL);
+        *elsewhere = (char **)g_ptr_array_free(g_steal_pointer(&others), FALSE);
+    }
+    return true;
 }

@@ -5,6 +5,7 @@
 #include "action/platform.h"
 #include "base/fault.h"
 #include "base/fd.h"
+#include "base/path.h"
 #include "cache/cache.h"
 #include "sandbox/sandbox.h"
 #include "session/observed.h"
@@ -577,6 +578,24 @@ static bool store_result(struct run *run, struct store_batch *batch)
     return fail_to_store(run, error);
 }
 
+/* What a run in a view wrote outside of the workspace is gone; whoever counted on it should know.
+ */
+static void tell_dropped(struct run *run)
+{
+    char **paths = run->execution.elsewhere;
+    guint count = paths == NULL ? 0 : g_strv_length(paths);
+    if (count == 0)
+        return;
+    g_autoptr(GString) text = g_string_new(NULL);
+    for (guint i = 0; i < MIN(count, 3); i++) {
+        g_autofree char *quoted = path_quote(paths[i]);
+        g_string_append_printf(text, "%s%s", i == 0 ? "" : ", ", quoted);
+    }
+    if (count > 3)
+        g_string_append_printf(text, " and %u more", count - 3);
+    warn(run, "dropped what was written outside the workspace: %s", text->str);
+}
+
 static void trim(struct run *run, bool stored)
 {
     struct store_gc_result result;
@@ -610,6 +629,7 @@ static bool run_command(struct run *run, GError **error)
         return false;
     }
     report_missing(run, result);
+    tell_dropped(run);
     trim(run, stored);
     run->out->kept = g_steal_pointer(&run->execution.kept);
     finish(run, result, stored);

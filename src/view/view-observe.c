@@ -88,6 +88,8 @@ static char **read_strings(const struct view *view, guint32 pid, const char *nam
     gsize size = 0;
     g_autofree char *text = read_process_file(view, pid, name, &size);
     GPtrArray *list = g_ptr_array_new();
+    while (size > 1 && text[size - 1] == '\0' && text[size - 2] == '\0')
+        size--; /* a process that wrote its name over its arguments leaves a row of NULs */
     for (char *at = text; at != NULL && at < text + size; at += strlen(at) + 1)
         g_ptr_array_add(list, g_strdup(at));
     g_ptr_array_add(list, NULL);

@@ -54,7 +54,7 @@ load helper
 @test "a file changed while the command ran is kept and reported" {
     echo old >out
     mkfifo ../ready
-    "$VIAL" run --events "$EVENTS" -o out -- sh -c \
+    "$VIAL" run --sealed --events "$EVENTS" -o out -- sh -c \
         'echo new >out; trap "exit 0" HUP; echo ready; while :; do sleep 0.05; done' >../ready 2>../messages &
     read -r line <../ready # the command has started, so capture is over
     same "$line" ready
