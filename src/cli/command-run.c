@@ -170,11 +170,12 @@ static int report_failure(const struct run_request *request, struct event_sink *
  * Observed, unless something was said that only a sealed run can do: -i names all that there is to
  * see, --check and --keep-sandbox want files laid out.
  */
-static bool wants_view(const struct arguments *arguments)
+static bool wants_view(const struct arguments *arguments, const char *workspace)
 {
-    return arguments->view ||
-           (!arguments->sealed && arguments->inputs == NULL && arguments->check == 0 &&
-            !arguments->keep && access("/dev/fuse", R_OK | W_OK) == 0);
+    /* A view has a /dev of its own, with nothing of the host's. */
+    return arguments->view || (!arguments->sealed && !g_str_has_prefix(workspace, "/dev/") &&
+                               arguments->inputs == NULL && arguments->check == 0 &&
+                               !arguments->keep && access("/dev/fuse", R_OK | W_OK) == 0);
 }
 
 /* A machine that grants no view seals, with the whole workspace as input (vial doctor says so). */
@@ -258,7 +259,7 @@ static int run_with(struct session *session, const struct arguments *arguments,
         .stdin_file = arguments->stdin_file,
         .timeout = (gint64)(arguments->timeout * G_USEC_PER_SEC),
         .network = arguments->network,
-        .view = wants_view(arguments),
+        .view = wants_view(arguments, session_workspace(session)),
         .view_plain = arguments->view_plain,
         .no_cache = arguments->no_cache,
         .refresh = arguments->refresh,
