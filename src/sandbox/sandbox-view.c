@@ -92,7 +92,7 @@ bool sandbox_view_finish(const struct sandbox *sandbox, struct view *view, int w
     g_autoptr(GPtrArray) others = g_ptr_array_new_with_free_func(g_free);
     view_wait(view);
     const char *prefix = sandbox->view == NULL ? "/" : sandbox->view->workspace;
-    if (!view_lay_out(view, prefix, work, deleted, others, error))
+    if (!view_lay_out(view, prefix, work, deleted, sandbox->view == NULL ? NULL : others, error))
         return false;
     if (others->len > 0) {
         g_ptr_array_add(others, NULL);
