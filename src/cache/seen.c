@@ -192,7 +192,7 @@ static bool is_same(unsigned aspects, const struct trace_value *a, const struct 
     if (a->kind != b->kind)
         return false;
     if ((aspects & TRACE_CONTENT) != 0 && a->kind != TRACE_LINK &&
-        (a->mode & 07777) != (b->mode & 07777))
+        (a->mode & TRACE_MODE) != (b->mode & TRACE_MODE))
         return false;
     if ((aspects & TRACE_CONTENT) != 0 && a->kind == TRACE_FILE &&
         (a->unreadable != b->unreadable ||

@@ -224,7 +224,7 @@ static struct entry *find_entry(struct recorder *recorder, struct shard *shard,
 
 static bool content_agrees(const struct entry *entry, const struct sight *sight)
 {
-    if (entry->mode != (sight->mode & 07777))
+    if (entry->mode != (sight->mode & TRACE_MODE))
         return false;
     if (entry->kind != TRACE_FILE)
         return true;
@@ -254,7 +254,7 @@ static bool agrees(const struct entry *entry, unsigned both, const struct sight 
 
 static void learn_content(struct entry *entry, const struct sight *sight)
 {
-    entry->mode = sight->mode & 07777;
+    entry->mode = sight->mode & TRACE_MODE;
     if (entry->kind != TRACE_FILE)
         return;
     entry->unreadable = sight->stamp == NULL && sight->digest == NULL;

@@ -32,8 +32,8 @@ static unsigned differing(unsigned aspects, const struct trace_value *a,
     if (a->kind != b->kind)
         return TRACE_KIND;
     unsigned told = aspects & trace_kind_aspects(a->kind), out = 0;
-    if ((told & TRACE_CONTENT) != 0 &&
-        ((a->mode & 07777) != (b->mode & 07777) || (a->kind == TRACE_FILE && !opened_equal(a, b))))
+    if ((told & TRACE_CONTENT) != 0 && ((a->mode & TRACE_MODE) != (b->mode & TRACE_MODE) ||
+                                        (a->kind == TRACE_FILE && !opened_equal(a, b))))
         out |= TRACE_CONTENT;
     if ((told & TRACE_NAMES) != 0 && !opened_equal(a, b))
         out |= TRACE_NAMES;

@@ -208,7 +208,7 @@ static enum outcome find(struct finder *finder, const char *path, unsigned aspec
         return OUTCOME_DONE;
     }
     out->kind = trace_kind_of(status.st_mode);
-    out->mode = status.st_mode & 07777;
+    out->mode = trace_mode(status.st_mode, status.st_nlink);
     bool timed = (aspects & TRACE_TIME) != 0 && state->clock != NULL;
     if (out->kind == TRACE_FILE && (timed || (aspects & TRACE_CONTENT) != 0))
         outcome = find_content(&place, &status, out);

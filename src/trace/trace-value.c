@@ -21,7 +21,7 @@ void value_put(GByteArray *out, guint32 number, unsigned aspects, const struct t
     g_byte_array_set_size(scratch, 0);
     wire_put_varint(scratch, 1, value->kind);
     if ((told & TRACE_CONTENT) != 0)
-        wire_put_varint(scratch, 2, value->mode & 07777);
+        wire_put_varint(scratch, 2, value->mode & TRACE_MODE);
     if (opened)
         wire_put_varint(scratch, 3, value->unreadable);
     if (opened && !value->unreadable)
@@ -43,7 +43,7 @@ static bool take_number(struct trace_value *value, const struct wire_field *fiel
         return field->value <= TRACE_UNREACHABLE;
     case 2:
         value->mode = (guint32)field->value;
-        return field->value <= 07777;
+        return (field->value & ~(guint64)TRACE_MODE) == 0;
     case 3:
         value->unreadable = true;
         return field->value == 1;

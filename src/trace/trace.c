@@ -47,6 +47,11 @@ const char *trace_kind_name(enum trace_kind kind)
     return names[kind];
 }
 
+guint32 trace_mode(mode_t mode, guint64 links)
+{
+    return (mode & 07777) | (S_ISREG(mode) && links > 1 ? TRACE_SEVERAL_NAMES : 0);
+}
+
 const char *trace_aspect_name(enum trace_aspect aspect)
 {
     static const char *const names[TRACE_ASPECTS] = {

@@ -59,6 +59,15 @@ enum trace_kind { /* numbers are part of the format */
     TRACE_UNREACHABLE = 8, /* looking it up fails otherwise: EACCES, EIO, … */
 };
 
+/*
+ * What counts of a mode: the permission bits, and of a regular file whether it has several names
+ * (hard links). How many is not told: stores of packages, which link files into each project, would
+ * make every install elsewhere a change.
+ */
+#define TRACE_SEVERAL_NAMES 0200000u /* above S_IFMT */
+#define TRACE_MODE (07777u | TRACE_SEVERAL_NAMES)
+guint32 trace_mode(mode_t mode, guint64 links);
+
 enum trace_kind trace_kind_of(mode_t mode);              /* of st_mode, through S_IFMT */
 const char *trace_kind_name(enum trace_kind kind);       /* "nothing", "file", … */
 const char *trace_aspect_name(enum trace_aspect aspect); /* "absent", "kind", "content", … */
@@ -88,7 +97,7 @@ bool trace_stamp_equal(const struct trace_stamp *a, const struct trace_stamp *b)
  */
 struct sight {
     enum trace_kind kind;
-    guint32 mode; /* st_mode; its permission bits (07777) count */
+    guint32 mode; /* trace_mode() */
     const struct trace_stamp *stamp;
     const struct digest *digest;
     const char *target;
@@ -184,7 +193,7 @@ struct trace *recorder_seal(struct recorder *recorder, seal_hash hash, void *use
 /* Of the members, those count that `kind` and the aspects asked for make sense of. */
 struct trace_value {
     enum trace_kind kind;
-    guint32 mode;         /* CONTENT: permission bits */
+    guint32 mode;         /* CONTENT: trace_mode() */
     bool unreadable;      /* CONTENT of a file, NAMES: it cannot be opened; no digest */
     struct digest digest; /* CONTENT of a file; NAMES of a directory */
     const char *target;   /* TARGET of a link */

@@ -76,7 +76,7 @@ struct node {
     gint64 atime, mtime, ctime; /* ns since the epoch; DATA_SCRATCH: times of that file count */
     guint64 size, blocks;       /* DATA_BELOW */
     struct trace_stamp stamp;   /* below, at first sight */
-    guint32 mode_below;
+    guint32 mode_below, links_below;
     const struct digest *content; /* below, if that is known without reading */
     struct entry *names;
     char *origin; /* where it lies below, relative to root; NULL: under its name in its parent's */

@@ -286,6 +286,7 @@ static void copy_status(struct node *node, const struct below_file *file)
     node->below = true;
     trace_stamp_of(status, &node->stamp);
     node->mode_below = status->st_mode;
+    node->links_below = (guint32)status->st_nlink;
     node->nlink = S_ISDIR(status->st_mode) ? 1 : (guint32)status->st_nlink;
     node->mtime = S_ISREG(status->st_mode) ? fd_nanoseconds(status->st_mtim) : VIEW_OLD_TIME;
     node->atime = node->ctime = node->mtime;
@@ -468,6 +469,15 @@ static guint64 shown_blocks(const struct node *node)
     return MIN(full, node->blocks);
 }
 
+/* That a file below has several names is on record, how many is not: all count as one more. */
+static guint32 shown_links(const struct view *view, const struct node *node)
+{
+    guint32 more = node->links_below > 2 ? node->links_below - 2 : 0;
+    if (view->recorder == NULL || !S_ISREG(node->mode_below) || more == 0 || node->nlink < 2)
+        return node->nlink;
+    return node->nlink > more + 2 ? node->nlink - more : 2;
+}
+
 void node_attributes(struct view *view, struct node *node, struct fuse_attr *out)
 {
     *out = (struct fuse_attr){ 0 };
@@ -475,7 +485,7 @@ void node_attributes(struct view *view, struct node *node, struct fuse_attr *out
         look_at_scratch(view, node);
     out->ino = node->ino;
     out->mode = node->mode;
-    out->nlink = node->nlink;
+    out->nlink = shown_links(view, node);
     out->uid = node->uid;
     out->gid = node->gid;
     out->rdev = node->rdev;

@@ -288,7 +288,7 @@ static void note(struct view *view, const struct node *node, const char *path, g
 {
     const struct sight sight = {
         .kind = trace_kind_of(node->mode_below),
-        .mode = node->mode_below,
+        .mode = trace_mode(node->mode_below, node->links_below),
         .stamp = S_ISREG(node->mode_below) && node->content == NULL ? &node->stamp : NULL,
         .digest = node->content,
         .target = node->target,
