@@ -238,6 +238,8 @@ static struct tree *without(struct tree *tree, const GPtrArray *deleted, GError 
         size_t length = top == NULL ? 0 : strlen(top);
         if (top != NULL && strncmp(change.path, top, length) == 0 && change.path[length] == '/')
             continue;
+        if (!path_is_relative(change.path)) /* a name that is not UTF-8: not in the tree at all */
+            continue;
         top = change.path;
         g_array_append_val(changes, change);
     }

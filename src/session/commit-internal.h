@@ -55,4 +55,8 @@ bool place_fifo(const struct place *place, mode_t mode, GError **error);
 bool dress_directory(int directory, const char *path, const struct dress *dress, bool timed,
                      GError **error);
 
+/* Copy what no tree holds of what lies in commit->source. */
+struct commit;
+bool commit_raw(struct commit *commit, GError **error);
+
 #endif

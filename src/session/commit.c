@@ -637,6 +637,10 @@ bool commit_outputs(struct commit *commit, GError **error)
     commit_deletions(&work);
     tree_walk(commit->outputs, visit_output, &work);
     commit_fifos(&work);
+    GError *cause = NULL;
+    if (commit->exact && commit->source >= 0 && commit->result->uncacheable != NULL &&
+        !commit_raw(commit, &cause))
+        note_error(&work, cause);
     commit->source = -1; /* inputs lie in the store */
     if (commit->result->exit_code == 0)
         tree_diff(commit->present, commit->inputs, restore_input, &work);

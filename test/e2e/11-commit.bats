@@ -168,3 +168,17 @@ load helper
     same "$(date -r dir +%F)" 2001-02-03
     same "$(vial log --json | jq -r '.[0].result')" run
 }
+
+@test "a view commits names that are not UTF-8, and what is below them, though it cannot store them" {
+    local odd=$'\xff'
+    mkdir d moved && echo x >"d/$odd" && echo y >"moved/$odd" && echo z >"gone$odd"
+    chmod 640 "d/$odd"
+    # shellcheck disable=SC2016 # the inner shell expands it
+    vial run --view bash -c 'echo more >>"d/$1"; mv moved "new$1"; rm "gone$1"; mkdir -p "e/$1/f"
+        ln -s "$1" "e/$1/f/link"; mkfifo "e/$1/fifo"; touch -d 2001-02-03 "e/$1"' bash "$odd"
+    same "$(cat "d/$odd" "new$odd/$odd")" $'x\nmore\ny'
+    same "$(stat -c %a "d/$odd")" 640
+    same "$(readlink "e/$odd/f/link")" "$odd"
+    same "$(date -r "e/$odd" +%F)" 2001-02-03
+    [[ -p e/$odd/fifo && ! -e gone$odd && ! -e moved ]]
+}
