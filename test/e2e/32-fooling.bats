@@ -9,3 +9,8 @@ TEST_SECONDS=600
     run "$ROOT/test/fooling/fooling"
     [[ $status == 0 ]] || fail "$output"
 }
+
+@test "a build is looked up anew when a fact of it changes, and not when anything else does" {
+    run "$ROOT/test/fooling/mutate.py" --count 40
+    [[ $status == 0 ]] || fail "$output"
+}
