@@ -301,6 +301,11 @@ static enum outcome try_entry(struct reading *reading, struct entry *entry, GErr
         return take_link(reading, entry, &status, error);
     if (S_ISDIR(status.st_mode))
         return OUTCOME_CHANGED; /* it was none when it was listed */
+    if (S_ISFIFO(status.st_mode) && reading->walk->request->fifos) {
+        entry->state = ENTRY_LEFT_OUT;
+        walk_fifo(reading->walk, reading->node, entry->tree.name);
+        return OUTCOME_DONE;
+    }
     return leave_out(reading, entry, name_kind(status.st_mode), error);
 }
 

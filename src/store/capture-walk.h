@@ -93,4 +93,7 @@ bool capture_entry(struct reading *reading, struct entry *entry, GError **error)
 bool walk_unsupported(struct walk *walk, const struct node *node, const char *name, GError **error,
                       enum fault code, const char *why);
 
+/* With request.fifos: list one, which is left out. */
+void walk_fifo(struct walk *walk, const struct node *node, const char *name);
+
 #endif

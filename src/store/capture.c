@@ -115,6 +115,13 @@ bool walk_unsupported(struct walk *walk, const struct node *node, const char *na
     return true;
 }
 
+void walk_fifo(struct walk *walk, const struct node *node, const char *name)
+{
+    pthread_mutex_lock(&walk->lock);
+    g_ptr_array_add(walk->sum.fifos, path_join(node->path, name));
+    pthread_mutex_unlock(&walk->lock);
+}
+
 /* --- from entries to trees -------------------------------------------------------------------- */
 
 /*
@@ -342,6 +349,7 @@ void capture_clear(struct capture *capture)
 {
     g_clear_pointer(&capture->tree, tree_unref);
     g_clear_pointer(&capture->unsupported, g_ptr_array_unref);
+    g_clear_pointer(&capture->fifos, g_ptr_array_unref);
 }
 
 static bool capture_once(struct store *store, const struct capture_request *request, bool trusting,
@@ -356,6 +364,8 @@ static bool capture_once(struct store *store, const struct capture_request *requ
     pthread_mutex_init(&walk.lock, NULL);
     if (request->outputs)
         walk.sum.unsupported = g_ptr_array_new_with_free_func(g_free);
+    if (request->fifos)
+        walk.sum.fifos = g_ptr_array_new_with_free_func(g_free);
     struct node *root = add_node(&walk, NULL, 0);
     struct part *first = g_new(struct part, 1);
     root->pending = 1;
@@ -371,6 +381,8 @@ static bool capture_once(struct store *store, const struct capture_request *requ
     }
     if (walk.sum.unsupported != NULL)
         g_ptr_array_sort(walk.sum.unsupported, compare_texts);
+    if (walk.sum.fifos != NULL)
+        g_ptr_array_sort(walk.sum.fifos, compare_texts);
     *out = walk.sum;
     return true;
 }

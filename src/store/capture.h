@@ -39,6 +39,7 @@ struct capture_request {
     struct store_batch *batch;  /* contents and directories go here; NULL: hash only */
     unsigned jobs;              /* threads; 0: one per processor */
     bool outputs;               /* what a tree cannot hold is left out and listed, not an error */
+    bool fifos;                 /* FIFOs are left out and listed apart, not an error */
     const volatile int *cancel; /* raised: stop with FAULT_CANCELLED; may be NULL */
     capture_progress progress;  /* may be NULL */
     void *user;
@@ -49,15 +50,16 @@ struct capture {
     guint64 files, files_hashed, bytes_hashed;
     gint64 newest;          /* newest mtime of a regular file, ns since the epoch; 0: none */
     GPtrArray *unsupported; /* char*: "path: why", only with request.outputs; else NULL */
+    GPtrArray *fifos;       /* char*: paths, ascending, only with request.fifos; else NULL */
 };
 void capture_clear(struct capture *capture);
 
 /*
  * Links stay links; executable means any x bit for the owner. A name that is not UTF-8, a FIFO,
  * socket or device, or a file that cannot be read is an error that names the path, unless
- * `select` leaves it out. A file that changes while it is read is read again, thrice; then
- * FAULT_CHANGED. With a batch, contents whose identity is known are read only if the store lacks
- * the blob.
+ * `select` leaves it out, or `outputs` or `fifos` is set. A file that changes while it is read is
+ * read again, thrice; then FAULT_CHANGED. With a batch, contents whose identity is known are read
+ * only if the store lacks the blob.
  */
 bool store_capture(struct store *store, const struct capture_request *request, struct capture *out,
                    GError **error);

@@ -261,6 +261,35 @@ static void unsupported_outputs_come_in_order(void)
     capture_clear(&capture);
 }
 
+static void fifos_can_be_listed_apart(void)
+{
+    g_auto(scene) scene = { 0 };
+    g_autoptr(GError) error = NULL;
+    scene_init(&scene);
+    const char *names[] = { "z-fifo", "m/fifo", "m-fifo" };
+    scene_make_directory(&scene, "m");
+    for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
+        make_odd(&scene, names[i]);
+    struct capture_request request = scene_request(&scene);
+    request.fifos = true;
+    for (int again = 0; again < 2; again++) {
+        struct capture capture;
+        g_assert_true(store_capture(scene.store, &request, &capture, &error));
+        g_ptr_array_add(capture.fifos, NULL);
+        g_autofree char *all = g_strjoinv(" ", (char **)capture.fifos->pdata);
+        g_ptr_array_remove_index(capture.fifos, capture.fifos->len - 1);
+        g_assert_cmpstr(all, ==, "m-fifo m/fifo z-fifo");
+        g_assert_null(capture.unsupported);
+        g_assert_cmpuint(tree_size(capture.tree), ==, 1);
+        g_assert_cmpuint(tree_size(tree_lookup(capture.tree, "m")->directory), ==, 0);
+        capture_clear(&capture);
+    }
+    make_odd(&scene, "a-socket");
+    struct capture capture;
+    g_assert_false(store_capture(scene.store, &request, &capture, &error));
+    g_assert_error(error, FAULT, FAULT_UNSUPPORTED);
+}
+
 static void drop_rights(bool drop)
 {
     if (getuid() == 0)
@@ -601,6 +630,7 @@ int main(int argc, char **argv)
     ADD("the-count-and-the-newest-time-are-told", the_count_and_the_newest_time_are_told);
     ADD("what-a-tree-cannot-hold-is-named", what_a_tree_cannot_hold_is_named);
     ADD("unsupported-outputs-come-in-order", unsupported_outputs_come_in_order);
+    ADD("fifos-can-be-listed-apart", fifos_can_be_listed_apart);
     ADD("what-cannot-be-read-is-named", what_cannot_be_read_is_named);
     ADD("what-is-no-directory-is-refused", what_is_no_directory_is_refused);
     ADD("only-what-is-selected-is-looked-at", only_what_is_selected_is_looked_at);
