@@ -31,9 +31,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     g_autoptr(store) store = store_new_memory();
     g_autoptr(tree) tree = present();
-    g_autoptr(tree) rolled = own_roll_back(found, store, NULL, tree);
+    g_autoptr(GPtrArray) fifos = g_ptr_array_new();
+    g_autoptr(result) result = result_new();
+    g_ptr_array_add(fifos, (gpointer) "f");
+    g_ptr_array_add(fifos, (gpointer) "p");
+    const struct own_present where = { .tree = tree, .fifos = fifos };
+    const char *foreign;
+    g_autoptr(tree) rolled = own_roll_back(found, store, &where, &foreign);
     g_assert(rolled != NULL);
-    own_learn(found, rolled, tree, NULL);
+    g_assert(foreign == NULL || foreign == fifos->pdata[0] || foreign == fifos->pdata[1]);
+    own_learn(found, rolled, tree, result);
     g_autoptr(GBytes) encoded = own_encode(found);
     g_autoptr(own) again = own_decode(encoded, NULL);
     g_assert(again != NULL);

@@ -7,6 +7,7 @@
 #include "base/wire.h"
 #include "cache/cache.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Two branches, a debug and a release build: a few pairs per path serve all that come back. */
@@ -18,6 +19,7 @@ enum state_kind { /* numbers are part of the format */
     STATE_EXECUTABLE = 2,
     STATE_LINK = 3,
     STATE_DIRECTORY = 4,
+    STATE_FIFO = 5, /* after, never before: no command has one among its inputs */
 };
 
 struct state {
@@ -78,8 +80,10 @@ static struct state state_of(const struct tree_entry *entry)
                            .digest = entry->digest };
 }
 
-static bool state_is(const struct state *state, const struct tree_entry *entry)
+static bool state_is(const struct state *state, const struct tree_entry *entry, bool fifo)
 {
+    if (fifo || state->kind == STATE_FIFO)
+        return fifo && state->kind == STATE_FIFO;
     switch (state->kind) {
     case STATE_ABSENT:
         return entry == NULL;
@@ -105,13 +109,14 @@ struct made {
 
 struct roll_back {
     struct store *store;
-    const struct tree *tree;
-    const struct glob *select;
+    const struct own_present *present;
+    const struct tree *tree; /* present->tree */
     struct tree *empty;
     GArray *changes;     /* struct tree_change; paths borrowed from the table */
     GPtrArray *entries;  /* struct tree_entry*, what the changes point to */
     GHashTable *parents; /* const char*: directories that come back */
     GArray *made;        /* struct made, ascending */
+    GHashTable *fifos;   /* const char*: FIFOs that go */
 };
 
 static bool is_file(const struct state *state)
@@ -134,12 +139,13 @@ static bool can_restore(const struct roll_back *plan, const char *path, const st
         return true;
     if (is_file(state) && state->digest.size != 0 && !store_has(plan->store, &state->digest))
         return false;
-    return (plan->select == NULL ||
-            glob_match(plan->select, path, state->kind == STATE_DIRECTORY)) &&
+    const struct glob *select = plan->present->select;
+    return (select == NULL || glob_match(select, path, state->kind == STATE_DIRECTORY)) &&
            has_place(plan, path);
 }
 
-static void plan_change(struct roll_back *plan, const char *path, const struct state *before)
+static void plan_change(struct roll_back *plan, const char *path, const struct state *before,
+                        bool fifo)
 {
     struct tree_change change = { .path = path };
     if (before->kind != STATE_ABSENT) {
@@ -156,7 +162,20 @@ static void plan_change(struct roll_back *plan, const char *path, const struct s
     }
     if (before->kind == STATE_DIRECTORY)
         g_hash_table_add(plan->parents, (gpointer)path);
+    if (fifo)
+        g_hash_table_add(plan->fifos, (gpointer)path);
     g_array_append_val(plan->changes, change);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool has_path(const GPtrArray *paths, const char *path)
+{
+    return paths != NULL && paths->len > 0 &&
+           bsearch(&path, paths->pdata, paths->len, sizeof path, compare_names) != NULL;
 }
 
 static gboolean plan_path(gpointer key, gpointer value, gpointer user)
@@ -164,15 +183,16 @@ static gboolean plan_path(gpointer key, gpointer value, gpointer user)
     struct roll_back *plan = user;
     const GArray *pairs = value;
     const struct tree_entry *present = tree_lookup(plan->tree, key);
+    bool fifo = has_path(plan->present->fifos, key);
     for (guint i = 0; i < pairs->len; i++) {
         const struct pair *pair = &g_array_index(pairs, struct pair, i);
-        if (!state_is(&pair->after, present))
+        if (!state_is(&pair->after, present, fifo))
             continue;
         struct made made = { key, &pair->before };
         if (pair->after.kind == STATE_DIRECTORY)
             g_array_append_val(plan->made, made);
         else if (can_restore(plan, key, &pair->before))
-            plan_change(plan, key, &pair->before);
+            plan_change(plan, key, &pair->before, fifo);
         break;
     }
     return FALSE;
@@ -203,7 +223,7 @@ static void plan_empty_directories(struct roll_back *plan, const struct tree *tr
         const struct made *made = &g_array_index(plan->made, struct made, i);
         g_autofree char *parent = g_path_get_dirname(made->path);
         if (g_hash_table_contains(empty, made->path) && !g_hash_table_contains(empty, parent))
-            plan_change(plan, made->path, made->before);
+            plan_change(plan, made->path, made->before, false);
     }
 }
 
@@ -213,32 +233,47 @@ static struct tree *apply_plan(const struct roll_back *plan, struct tree *tree)
                       NULL);
 }
 
-struct tree *own_roll_back(const struct own *own, struct store *store, const struct glob *select,
-                           struct tree *tree)
+static const char *first_foreign(const struct roll_back *plan)
+{
+    const GPtrArray *fifos = plan->present->fifos;
+    for (guint i = 0; fifos != NULL && i < fifos->len; i++)
+        if (!g_hash_table_contains(plan->fifos, fifos->pdata[i]))
+            return fifos->pdata[i];
+    return NULL;
+}
+
+struct tree *own_roll_back(const struct own *own, struct store *store,
+                           const struct own_present *present, const char **foreign)
 {
     struct roll_back plan = {
         .store = store,
-        .tree = tree,
-        .select = select,
+        .present = present,
+        .tree = present->tree,
         .empty = tree_empty(),
         .changes = g_array_new(FALSE, FALSE, sizeof(struct tree_change)),
         .entries = g_ptr_array_new_with_free_func(g_free),
         .parents = g_hash_table_new(g_str_hash, g_str_equal),
         .made = g_array_new(FALSE, FALSE, sizeof(struct made)),
+        .fifos = g_hash_table_new(g_str_hash, g_str_equal),
     };
     g_tree_foreach(own->paths, plan_path, &plan);
-    g_autoptr(tree) files = apply_plan(&plan, tree);
+    g_autoptr(tree) files = apply_plan(&plan, present->tree);
     struct tree *rolled = NULL;
     if (files != NULL) {
         plan_empty_directories(&plan, files);
         rolled = apply_plan(&plan, files);
     }
+    if (rolled == NULL)
+        g_hash_table_remove_all(plan.fifos);
+    if (foreign != NULL)
+        *foreign = first_foreign(&plan);
     g_array_unref(plan.changes);
     g_ptr_array_unref(plan.entries);
     g_hash_table_unref(plan.parents);
     g_array_unref(plan.made);
+    g_hash_table_unref(plan.fifos);
     tree_unref(plan.empty);
-    return rolled == NULL ? tree_ref(tree) : rolled;
+    return rolled == NULL ? tree_ref(present->tree) : rolled;
 }
 
 /* --- learning --------------------------------------------------------------------------------- */
@@ -280,31 +315,54 @@ struct learning {
     bool learned;
 };
 
-static bool learn_output(const char *path, const struct tree_entry *entry, void *user)
+static void learn_state(struct learning *learning, const char *path, struct state after)
 {
-    struct learning *learning = user;
-    const struct tree_entry *before = tree_lookup(learning->inputs, path);
-    struct pair pair = { state_of(before), state_of(entry) };
+    struct pair pair = { state_of(tree_lookup(learning->inputs, path)), after };
     if (same_state(&pair.before, &pair.after))
         pair_clear(&pair);
     else if (learn_pair(learning->own, path, pair))
         learning->learned = true;
+}
+
+static bool learn_output(const char *path, const struct tree_entry *entry, void *user)
+{
+    learn_state(user, path, state_of(entry));
     return true;
 }
 
+/* Paths of the FIFOs that a result holds; borrowed from it. */
+static GHashTable *fifos_of(const struct result *result)
+{
+    GHashTable *fifos = g_hash_table_new(g_str_hash, g_str_equal);
+    for (guint i = 0; i < result->extras->len; i++) {
+        const struct output_extra *extra = result->extras->pdata[i];
+        if (extra->fifo)
+            g_hash_table_add(fifos, extra->path);
+    }
+    return fifos;
+}
+
 bool own_learn(struct own *own, const struct tree *inputs, const struct tree *outputs,
-               char *const *deleted)
+               const struct result *result)
 {
     struct learning learning = { own, inputs, false };
+    g_autoptr(GHashTable) fifos = fifos_of(result);
+    GHashTableIter iter;
+    gpointer path;
     tree_walk(outputs, learn_output, &learning);
-    for (; deleted != NULL && *deleted != NULL; deleted++)
-        if (tree_lookup(inputs, *deleted) != NULL)
+    for (char **deleted = result->deleted; deleted != NULL && *deleted != NULL; deleted++)
+        if (tree_lookup(inputs, *deleted) != NULL && !g_hash_table_contains(fifos, *deleted))
             learn_output(*deleted, NULL, &learning);
+    g_hash_table_iter_init(&iter, fifos);
+    while (g_hash_table_iter_next(&iter, &path, NULL))
+        learn_state(&learning, path, (struct state){ .kind = STATE_FIFO });
     return learning.learned;
 }
 
 struct forgetting {
-    const struct tree *present, *outputs;
+    const struct own_present *present;
+    const struct tree *outputs;
+    GHashTable *fifos;    /* among the outputs */
     GPtrArray *left_over; /* borrowed from the table */
 };
 
@@ -320,16 +378,20 @@ static bool leaves_nothing(const GArray *pairs)
 static gboolean note_left_over(gpointer key, gpointer value, gpointer user)
 {
     struct forgetting *forgetting = user;
-    if (tree_lookup(forgetting->present, key) == NULL &&
-        tree_lookup(forgetting->outputs, key) == NULL && !leaves_nothing(value))
+    if (tree_lookup(forgetting->present->tree, key) == NULL &&
+        !has_path(forgetting->present->fifos, key) &&
+        tree_lookup(forgetting->outputs, key) == NULL &&
+        !g_hash_table_contains(forgetting->fifos, key) && !leaves_nothing(value))
         g_ptr_array_add(forgetting->left_over, key);
     return FALSE;
 }
 
-void own_forget(struct own *own, const struct tree *present, const struct tree *outputs)
+void own_forget(struct own *own, const struct own_present *present, const struct tree *outputs,
+                const struct result *result)
 {
     g_autoptr(GPtrArray) left_over = g_ptr_array_new();
-    struct forgetting forgetting = { present, outputs, left_over };
+    g_autoptr(GHashTable) fifos = fifos_of(result);
+    struct forgetting forgetting = { present, outputs, fifos, left_over };
     if (g_tree_nnodes(own->paths) <= OWN_LEFT_OVERS)
         return;
     g_tree_foreach(own->paths, note_left_over, &forgetting);
@@ -386,7 +448,7 @@ static bool take_state(const struct wire_field *outer, struct state *state)
     *state = (struct state){ 0 };
     wire_reader_init(&reader, outer->data, outer->size);
     while (wire_next(&reader, &field)) {
-        if (field.number == 1 && field.type == WIRE_VARINT && field.value <= STATE_DIRECTORY)
+        if (field.number == 1 && field.type == WIRE_VARINT && field.value <= STATE_FIFO)
             state->kind = (enum state_kind)field.value;
         else if (field.number == 2 && field.type == WIRE_BYTES && !has_digest)
             has_digest = digest_decode(field.data, field.size, &state->digest);
@@ -416,7 +478,7 @@ static bool take_pair(const struct wire_field *outer, GArray *pairs)
         if (!ok)
             return false;
     }
-    return !reader.failed;
+    return !reader.failed && pair->before.kind != STATE_FIFO;
 }
 
 static bool take_path(const struct wire_field *outer, struct own *own)

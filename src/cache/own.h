@@ -7,7 +7,8 @@
  * Per weak key and path: pairs (state before, state after), newest first. If the present state of a
  * path equals a recorded `after`, the state `before` takes its place. This decides only *which*
  * input tree the command gets; the key always covers the tree it does get, so no answer of this
- * table can make a wrong hit. Format: doc/format/own-outputs.md.
+ * table can make a wrong hit. A FIFO is no input, so one that an earlier execution made goes, and
+ * any other is reported. Format: doc/format/own-outputs.md.
  */
 #ifndef CACHE_OWN_H
 #define CACHE_OWN_H
@@ -22,30 +23,39 @@ struct own *own_load(struct store *store, const struct digest *weak);
 void own_free(struct own *own);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(own, own_free)
 
-/*
- * `tree` with own outputs rolled back. A state whose content `store` no longer holds is not brought
- * back, nor is a path that `select` (NULL: everything), which `tree` was captured by, leaves out; a
- * directory that own outputs brought about goes if nothing else is in it.
- */
-struct tree *own_roll_back(const struct own *own, struct store *store, const struct glob *select,
-                           struct tree *tree);
+/* The workspace as it was captured. */
+struct own_present {
+    struct tree *tree;
+    const GPtrArray *fifos;    /* char *, ascending: what lies beside the tree; NULL: none */
+    const struct glob *select; /* what was captured; NULL: everything */
+};
 
 /*
- * Learn from an execution that started with `inputs` and left `outputs` and deletions. Returns
- * whether anything new was learned.
+ * The tree with own outputs rolled back. A state whose content `store` no longer holds is not
+ * brought back, nor is a path that `select` leaves out; a directory that own outputs brought about
+ * goes if nothing else is in it. *foreign, unless NULL: the first FIFO that was not rolled back,
+ * borrowed from present->fifos, or NULL.
+ */
+struct tree *own_roll_back(const struct own *own, struct store *store,
+                           const struct own_present *present, const char **foreign);
+
+/*
+ * Learn from an execution that started with `inputs` and left `outputs`, and the FIFOs and
+ * deletions of `result`. Returns whether anything new was learned.
  */
 bool own_learn(struct own *own, const struct tree *inputs, const struct tree *outputs,
-               char *const *deleted);
+               const struct result *result);
 
 /*
- * Forget paths that are neither in the workspace (`present`) nor among the `outputs` just learned,
- * if they are more than OWN_LEFT_OVERS: a command that makes other names each time would have a
- * table without end. What is forgotten costs a miss should it come back.
+ * Forget paths that are neither in the workspace nor among the outputs and FIFOs just learned, if
+ * they are more than OWN_LEFT_OVERS: a command that makes other names each time would have a table
+ * without end. What is forgotten costs a miss should it come back.
  */
 enum {
     OWN_LEFT_OVERS = 1000
 };
-void own_forget(struct own *own, const struct tree *present, const struct tree *outputs);
+void own_forget(struct own *own, const struct own_present *present, const struct tree *outputs,
+                const struct result *result);
 
 GBytes *own_encode(const struct own *own);
 struct own *own_decode(GBytes *bytes, GError **error);

@@ -29,6 +29,7 @@ struct work {
     struct commit *commit;
     GHashTable *extras;  /* path -> struct output_extra */
     GHashTable *deleted; /* const char *: what the command deleted */
+    GHashTable *fifos;   /* const char *: FIFOs of an earlier run of it */
     GHashTable *unseen;  /* char * -> 1: lies there, 2: and was reported, 0: does not */
     GPtrArray *sealed;   /* char *: directories whose mode, attributes and time come last */
     GHashTable *made;    /* char *: those of them that were not there before */
@@ -222,6 +223,12 @@ static bool is_older(struct work *work, const struct stat *status)
            (S_ISDIR(status->st_mode) || fd_nanoseconds(status->st_mtim) <= work->commit->began);
 }
 
+/* A FIFO has no content to compare: nobody has touched it, so it is the one that was captured. */
+static bool is_own_fifo(const struct work *work, const char *path, const struct present *present)
+{
+    return S_ISFIFO(present->status.st_mode) && g_hash_table_contains(work->fifos, path);
+}
+
 /* May what lies there be replaced? Counts and reports the conflict if not. */
 static bool may_replace(struct work *work, const char *path, const struct present *present,
                         bool readable)
@@ -230,7 +237,7 @@ static bool may_replace(struct work *work, const char *path, const struct presen
     const struct tree_entry *before = captured(work->commit, path, &covered);
     if (!present->exists)
         return true;
-    if (!covered) {
+    if (!covered || is_own_fifo(work, path, present)) {
         if (is_older(work, &present->status))
             return true;
         conflict(work, path, "it was changed while the command ran");
@@ -422,10 +429,18 @@ static bool commit_entry(struct work *work, const char *path, const struct tree_
     return true;
 }
 
+static bool makes_fifo(const struct work *work, const char *path)
+{
+    const struct output_extra *extra = g_hash_table_lookup(work->extras, path);
+    return extra != NULL && extra->fifo;
+}
+
 static bool visit_output(const char *path, const struct tree_entry *entry, void *user)
 {
     struct work *work = user;
     GError *error = NULL;
+    if (makes_fifo(work, path)) /* in place of what the tree still shows */
+        return true;
     if (!commit_entry(work, path, entry, &error))
         note_error(work, error);
     return true;
@@ -552,6 +567,17 @@ static bool collect_leftover(const char *path, const struct tree_entry *before,
     return true;
 }
 
+static void collect_fifos(struct leftovers *leftovers)
+{
+    const struct commit *commit = leftovers->work->commit;
+    for (guint i = 0; commit->fifos != NULL && i < commit->fifos->len; i++) {
+        const char *path = commit->fifos->pdata[i];
+        if (tree_lookup(commit->outputs, path) == NULL &&
+            tree_lookup(commit->inputs, path) == NULL && !makes_fifo(leftovers->work, path))
+            g_ptr_array_add(leftovers->paths, g_strdup(path));
+    }
+}
+
 /*
  * What the command deleted, and what an earlier run of it left behind that this one does not make.
  * Sorted, a directory's content comes after it, so deletion goes from the end.
@@ -563,10 +589,13 @@ static void commit_deletions(struct work *work)
     struct leftovers leftovers = { work, paths };
     for (char **deleted = commit->result->deleted; deleted != NULL && *deleted != NULL; deleted++) {
         g_hash_table_add(work->deleted, *deleted);
-        g_ptr_array_add(paths, g_strdup(*deleted));
+        if (!makes_fifo(work, *deleted)) /* that takes its place */
+            g_ptr_array_add(paths, g_strdup(*deleted));
     }
-    if (commit->result->exit_code == 0)
+    if (commit->result->exit_code == 0) {
         tree_diff(commit->present, commit->inputs, collect_leftover, &leftovers);
+        collect_fifos(&leftovers);
+    }
     g_ptr_array_sort(paths, compare_texts);
     for (guint i = paths->len; i-- > 0;) {
         GError *error = NULL;
@@ -601,6 +630,7 @@ static void work_init(struct work *work, struct commit *commit)
         .commit = commit,
         .extras = g_hash_table_new(g_str_hash, g_str_equal),
         .deleted = g_hash_table_new(g_str_hash, g_str_equal),
+        .fifos = g_hash_table_new(g_str_hash, g_str_equal),
         .unseen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
         .sealed = g_ptr_array_new_with_free_func(g_free),
         .made = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
@@ -611,6 +641,8 @@ static void work_init(struct work *work, struct commit *commit)
         .parent_fd = -1,
     };
     umask(work->mask);
+    for (guint i = 0; commit->fifos != NULL && i < commit->fifos->len; i++)
+        g_hash_table_add(work->fifos, commit->fifos->pdata[i]);
     for (guint i = 0; i < commit->result->extras->len; i++) {
         struct output_extra *extra = commit->result->extras->pdata[i];
         g_hash_table_insert(work->extras, extra->path, extra);
@@ -623,6 +655,7 @@ static void work_release(struct work *work)
     g_free(work->parent);
     g_hash_table_unref(work->extras);
     g_hash_table_unref(work->deleted);
+    g_hash_table_unref(work->fifos);
     g_hash_table_unref(work->unseen);
     g_ptr_array_unref(work->sealed);
     g_hash_table_unref(work->made);

@@ -33,6 +33,7 @@ struct run {
     struct action *action;
     struct glob *input_glob, *output_glob;
     struct tree *present; /* the inputs as they lie in the workspace */
+    GPtrArray *fifos;     /* char *: FIFOs among them, which only own outputs may be; or NULL */
     struct tree *stale;   /* what declared outputs are before the run; or NULL */
     struct own *own;
     struct observed *observed; /* NULL: it is sealed */
@@ -56,6 +57,7 @@ static void run_clear(struct run *run)
     own_free(run->own);
     observed_free(run->observed);
     g_clear_pointer(&run->present, tree_unref);
+    g_clear_pointer(&run->fifos, g_ptr_array_unref);
     g_clear_pointer(&run->stale, tree_unref);
     glob_free(run->input_glob);
     glob_free(run->output_glob);
@@ -151,17 +153,20 @@ static struct capture_request capture_request(struct run *run, const struct glob
     };
 }
 
-/* Capture the inputs; with a batch, contents too. */
-static bool capture_inputs(struct run *run, struct store_batch *batch, struct tree **out,
-                           GError **error)
+/* Capture the inputs into `present` and `fifos`; with a batch, contents too. */
+static bool capture_inputs(struct run *run, struct store_batch *batch, GError **error)
 {
     struct capture_request request = capture_request(run, run->input_glob);
     struct capture capture = { 0 };
     gint64 start = g_get_monotonic_time();
     request.batch = batch;
+    request.fifos = true;
     if (!store_capture(run->store, &request, &capture, error))
         return false;
-    *out = g_steal_pointer(&capture.tree);
+    tree_unref(run->present);
+    g_clear_pointer(&run->fifos, g_ptr_array_unref);
+    run->present = g_steal_pointer(&capture.tree);
+    run->fifos = g_steal_pointer(&capture.fifos);
     run->newest = MAX(run->newest, capture.newest);
     event_emit(run->session->sink, EVENT_CAPTURED,
                { "files", EVENT_NUMBER, .number = (gint64)capture.files },
@@ -199,8 +204,7 @@ static bool observe(struct run *run, GError **error)
     run->began = fd_nanoseconds(now);
     if (run->request->view)
         run->present = tree_empty();
-    else if (!capture_inputs(run, NULL, &run->present, error) ||
-             !capture_stale_outputs(run, error) ||
+    else if (!capture_inputs(run, NULL, error) || !capture_stale_outputs(run, error) ||
              !selection_check(run->session, run->request->inputs, run->present, error))
         return false;
     const char *isolation = run->request->view ? "view" : sandbox_level_name(run->level);
@@ -214,8 +218,13 @@ static bool observe(struct run *run, GError **error)
     return true;
 }
 
-/* Own outputs out, key made. */
-static void make_key(struct run *run)
+static struct own_present present_of(const struct run *run)
+{
+    return (struct own_present){ run->present, run->fifos, run->input_glob };
+}
+
+/* Own outputs out, key made. FAULT_UNSUPPORTED: a FIFO is none of them. */
+static bool make_key(struct run *run, GError **error)
 {
     if (run->own == NULL) {
         action_weak_digest(run->action, &run->weak);
@@ -224,12 +233,19 @@ static void make_key(struct run *run)
     if (run->request->view) { /* what it will see is not known yet */
         action_digest(run->action, &run->weak);
         run->out->key = run->key = run->weak;
-        return;
+        return true;
     }
+    const struct own_present present = present_of(run);
+    const char *foreign;
     tree_unref(run->action->inputs);
-    run->action->inputs = own_roll_back(run->own, run->store, run->input_glob, run->present);
+    run->action->inputs = own_roll_back(run->own, run->store, &present, &foreign);
     action_digest(run->action, &run->key);
     run->out->key = run->key;
+    if (foreign == NULL)
+        return true;
+    g_autofree char *path = g_build_filename(run->session->root, foreign, NULL);
+    g_autofree char *what = path_quote(path);
+    return fault_set(error, FAULT_UNSUPPORTED, "%s is a FIFO", what);
 }
 
 /* --- reuse ------------------------------------------------------------------------------------ */
@@ -298,6 +314,7 @@ static bool commit(struct run *run, const struct tree *outputs, const struct res
         .present = run->present,
         .present_glob = run->input_glob,
         .inputs = run->action->inputs,
+        .fifos = run->fifos,
         .stale = run->stale,
         .stale_glob = run->output_glob,
         .store = run->store,
@@ -402,6 +419,17 @@ static bool deliver(struct run *run, GError **error)
 
 /* --- execution -------------------------------------------------------------------------------- */
 
+static bool same_paths(const GPtrArray *a, const GPtrArray *b)
+{
+    guint length = a == NULL ? 0 : a->len;
+    if (length != (b == NULL ? 0 : b->len))
+        return false;
+    for (guint i = 0; i < length; i++)
+        if (strcmp(a->pdata[i], b->pdata[i]) != 0)
+            return false;
+    return true;
+}
+
 /*
  * Contents of the inputs into the store, which often has them all: another command had the same.
  * The key was made from digests alone, so otherwise the contents are captured again: *changed if
@@ -410,16 +438,16 @@ static bool deliver(struct run *run, GError **error)
 static bool store_inputs(struct run *run, bool *changed, GError **error)
 {
     g_autoptr(store_batch) batch = store_batch_new(run->store);
-    g_autoptr(tree) again = NULL;
     if (!input_put(run->input, batch, error))
         return false;
     if (store_batch_count_on(batch, run->present))
         return store_batch_put_tree(batch, run->present, error) && store_batch_commit(batch, error);
-    if (!capture_inputs(run, batch, &again, error))
+    g_autoptr(tree) before = tree_ref(run->present);
+    g_autoptr(GPtrArray) fifos = run->fifos == NULL ? NULL : g_ptr_array_ref(run->fifos);
+    if (!capture_inputs(run, batch, error))
         return false;
-    *changed = !digest_equal(tree_digest(again), tree_digest(run->present));
-    tree_unref(run->present);
-    run->present = g_steal_pointer(&again);
+    *changed = !digest_equal(tree_digest(before), tree_digest(run->present)) ||
+               !same_paths(fifos, run->fifos);
     return store_batch_commit(batch, error);
 }
 
@@ -444,8 +472,7 @@ static bool provide_inputs(struct run *run, bool *changed, GError **error)
     if (!g_error_matches(local, FAULT, FAULT_MISSING) && use_spare_store(run, local)) {
         if (!store_inputs(run, changed, error))
             return false;
-        make_key(run); /* what was rolled back to lies in the store that cannot be used */
-        return true;
+        return make_key(run, error); /* what was rolled back to lies in the unusable store */
     }
     g_propagate_error(error, g_steal_pointer(&local));
     return false;
@@ -566,8 +593,9 @@ static bool store_result(struct run *run, struct store_batch *batch)
         return false;
     if (run->request->view)
         return store_observed(run, batch);
-    if (own_learn(run->own, run->action->inputs, run->execution.outputs, result->deleted)) {
-        own_forget(run->own, run->present, run->execution.outputs);
+    if (own_learn(run->own, run->action->inputs, run->execution.outputs, result)) {
+        const struct own_present present = present_of(run);
+        own_forget(run->own, &present, run->execution.outputs, result);
         own_record(run->own, batch, &run->weak);
     }
     if (run->refusal == NULL)
@@ -709,7 +737,8 @@ static bool learn_and_deliver(struct run *run, GError **error)
 static bool attempt(struct run *run, bool *provided, GError **error)
 {
     bool waited = false, changed = false;
-    make_key(run);
+    if (!make_key(run, error))
+        return false;
     bool hit = look_up(run);
     if (run->request->dry_run) {
         run->out->hit = hit;

@@ -121,7 +121,10 @@ bool selection_check(const struct session *session, char *const *inputs, const s
             continue;
         struct stat status;
         if (fstatat(session->root_fd, path, &status, AT_SYMLINK_NOFOLLOW) == 0)
-            return fault_set(error, FAULT_USAGE,
+            return S_ISFIFO(status.st_mode)
+                       ? fault_set(error, FAULT_UNSUPPORTED, "-i %s is a FIFO", *inputs)
+                       : fault_set(
+                             error, FAULT_USAGE,
                              "-i %s selects nothing: it is excluded, or reached through a symbolic "
                              "link; name the link and its target",
                              *inputs);

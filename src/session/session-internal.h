@@ -88,6 +88,7 @@ struct commit {
     const struct tree *present;      /* the inputs as captured, own outputs included */
     const struct glob *present_glob; /* what `present` covers */
     const struct tree *inputs; /* the same with own outputs rolled back: what the action saw */
+    const GPtrArray *fifos;    /* char *: FIFOs beside `present`, all own outputs; NULL: none */
     const struct tree *stale;  /* declared outputs as they were before; NULL: none declared */
     const struct glob *stale_glob;
     const struct tree *outputs;

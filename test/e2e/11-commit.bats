@@ -33,6 +33,56 @@ load helper
     same "$(ls out)" $'a\nb\nc'
 }
 
+@test "a FIFO that the command made is no input of its next run" {
+    miss mkfifo p
+    inode=$(stat -c %i p)
+    hit mkfifo p
+    [[ -p p && $(stat -c %i p) == "$inode" ]]
+    rm p
+    hit mkfifo p
+    [[ -p p ]]
+}
+
+@test "a FIFO in the place of an input, and in a directory of its own, is a hit the second time" {
+    for outputs in '' '-o a -o b -o d -o o'; do
+        rm -rf a b d o
+        mkdir b
+        echo 1 | tee a >b/f
+        for result in miss hit; do
+            # shellcheck disable=SC2086
+            "$result" $outputs sh -c 'rm -r a b; mkfifo a b; mkdir -p d; mkfifo d/p; echo >o'
+            [[ -p a && -p b && -p d/p && -f o ]]
+        done
+    done
+}
+
+@test "a FIFO that an earlier run left and this one does not make goes" {
+    echo 'mkfifo p' >make
+    miss sh make
+    echo 'echo 1 >p' >make
+    miss sh make
+    same "$(cat p)" 1
+    echo 'mkfifo p' >make
+    hit sh make
+    [[ -p p ]]
+    echo 'true' >make
+    miss sh make
+    [[ ! -e p ]]
+}
+
+@test "a FIFO of the user's, or of another command, is an error that names it" {
+    mkfifo mine
+    run -125 vial run mkfifo p
+    contains "$output" "$PWD/mine is a FIFO"
+    run -125 vial run -i mine true
+    contains "$output" "-i mine is a FIFO"
+    rm mine
+    miss mkfifo p
+    run -125 vial run true
+    contains "$output" "$PWD/p is a FIFO"
+    [[ -p p ]]
+}
+
 @test "deletions reach the workspace" {
     mkdir -p d/e
     echo 1 >d/e/f

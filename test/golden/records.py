@@ -136,7 +136,7 @@ HISTORY = {
 
 # --- own outputs
 
-ABSENT, FILE, EXECUTABLE, LINK, DIRECTORY = range(5)
+ABSENT, FILE, EXECUTABLE, LINK, DIRECTORY, FIFO = range(6)
 
 
 def state(kind, content=None):
@@ -157,6 +157,7 @@ OWN = {
     + path("d/l", (state(ABSENT), state(LINK, "../x")))
     + path("gone", (state(FILE, "old"), state(ABSENT)))
     + path("x", (state(FILE, "2"), state(FILE, "3")), (state(FILE, "1"), state(EXECUTABLE, ""))),
+    "fifo": path("f", (state(FILE, "1"), state(FIFO))) + path("p", (state(ABSENT), state(FIFO))),
 }
 
 

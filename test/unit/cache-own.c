@@ -29,6 +29,13 @@ static struct store *store_with(const char *const *contents)
 
 #define STORE(...) store_with((const char *const[]){ __VA_ARGS__ __VA_OPT__(, ) NULL })
 
+static struct tree *roll_back(struct own *own, struct store *store, const struct glob *select,
+                              struct tree *tree)
+{
+    const struct own_present present = { .tree = tree, .select = select };
+    return own_roll_back(own, store, &present, NULL);
+}
+
 struct difference {
     GArray *outputs; /* struct tree_change */
     GPtrArray *deleted;
@@ -46,9 +53,19 @@ static bool note_difference(const char *path, const struct tree_entry *before,
     return true;
 }
 
-/* Learn from a command that turned `before` into `after`. */
-static bool learn(struct own *own, const struct tree *before, const struct tree *after)
+static void add_fifo(struct result *result, const char *path)
 {
+    struct output_extra *extra = g_new0(struct output_extra, 1);
+    extra->path = g_strdup(path);
+    extra->fifo = true;
+    g_ptr_array_add(result->extras, extra);
+}
+
+/* Learn from a command that turned `before` into `after`, and made FIFOs beside it. */
+static bool learn_fifos(struct own *own, const struct tree *before, const struct tree *after,
+                        const char *const *fifos)
+{
+    g_autoptr(result) result = result_new();
     struct difference difference = {
         .outputs = g_array_new(FALSE, FALSE, sizeof(struct tree_change)),
         .deleted = g_ptr_array_new_with_free_func(g_free),
@@ -60,7 +77,10 @@ static bool learn(struct own *own, const struct tree *before, const struct tree 
                    difference.outputs->len, NULL);
     g_assert_nonnull(outputs);
     g_ptr_array_add(difference.deleted, NULL);
-    bool learned = own_learn(own, before, outputs, (char *const *)difference.deleted->pdata);
+    result->deleted = g_strdupv((char **)difference.deleted->pdata);
+    for (; fifos != NULL && *fifos != NULL; fifos++)
+        add_fifo(result, *fifos);
+    bool learned = own_learn(own, before, outputs, result);
     for (guint i = 0; i < difference.outputs->len; i++)
         g_free((char *)g_array_index(difference.outputs, struct tree_change, i).path);
     g_array_unref(difference.outputs);
@@ -68,10 +88,15 @@ static bool learn(struct own *own, const struct tree *before, const struct tree 
     return learned;
 }
 
+static bool learn(struct own *own, const struct tree *before, const struct tree *after)
+{
+    return learn_fifos(own, before, after, NULL);
+}
+
 /* One row: a command turned `before` into `after`; then `present` counts as `rolled`. */
 static void check(struct own *own, struct store *store, struct tree *present, struct tree *rolled)
 {
-    g_autoptr(tree) found = own_roll_back(own, store, NULL, present);
+    g_autoptr(tree) found = roll_back(own, store, NULL, present);
     assert_same_tree(found, rolled);
     tree_unref(present);
     tree_unref(rolled);
@@ -206,7 +231,7 @@ static void running_again_changes_nothing(void)
     g_autoptr(store) store = STORE("one line");
     g_autoptr(tree) before = TREE("log=one line"), after = TREE("log=two lines");
     g_assert_true(learn(own, before, after));
-    g_autoptr(tree) rolled = own_roll_back(own, store, NULL, after);
+    g_autoptr(tree) rolled = roll_back(own, store, NULL, after);
     assert_same_tree(rolled, before);
     g_assert_false(learn(own, rolled, after));
 }
@@ -219,7 +244,7 @@ static void what_was_not_captured_is_not_brought_back(void)
     g_assert_true(glob_add_path(glob, "in", false, NULL));
     run(own, TREE("in/a=1", "out=2", "e/"), TREE("in/"));
     g_autoptr(tree) present = TREE("in/"), expected = TREE("in/a=1");
-    g_autoptr(tree) found = own_roll_back(own, store, glob, present);
+    g_autoptr(tree) found = roll_back(own, store, glob, present);
     assert_same_tree(found, expected);
 }
 
@@ -232,6 +257,78 @@ static void pairs_that_do_not_go_together_spoil_nothing(void)
     run(own, TREE("z=2"), TREE("z=2", "d=file", "o=3"));
     check(own, store, TREE("z=2", "d=file", "o=3"), TREE("z=2"));
     check(own, store, TREE("z=2", "d/", "o=3"), TREE("z=2", "d/y=1"));
+}
+
+/* --- FIFOs ------------------------------------------------------------------------------------ */
+
+#define PATHS(...) ((const char *const[]){ __VA_ARGS__ __VA_OPT__(, ) NULL })
+
+static void run_fifos(struct own *own, struct tree *before, struct tree *after,
+                      const char *const *fifos)
+{
+    g_assert_true(learn_fifos(own, before, after, fifos));
+    tree_unref(before);
+    tree_unref(after);
+}
+
+/* One row: `present` and `fifos` (ascending) count as `rolled`, but for the FIFO `foreign`. */
+static void check_fifos(struct own *own, struct store *store, struct tree *present,
+                        const char *const *fifos, struct tree *rolled, const char *foreign)
+{
+    g_autoptr(GPtrArray) list = g_ptr_array_new();
+    for (; *fifos != NULL; fifos++)
+        g_ptr_array_add(list, (gpointer)*fifos);
+    const struct own_present where = { .tree = present, .fifos = list };
+    const char *found;
+    g_autoptr(tree) tree = own_roll_back(own, store, &where, &found);
+    assert_same_tree(tree, rolled);
+    g_assert_cmpstr(found, ==, foreign);
+    tree_unref(present);
+    tree_unref(rolled);
+}
+
+static void a_fifo_that_it_made_goes_and_no_other(void)
+{
+    g_autoptr(own) own = own_new();
+    g_autoptr(store) store = STORE();
+    run_fifos(own, TREE("x=1"), TREE("x=1", "d/"), PATHS("d/p", "q"));
+    check_fifos(own, store, TREE("x=1", "d/"), PATHS("d/p", "q"), TREE("x=1"), NULL);
+    check_fifos(own, store, TREE("x=1", "d/"), PATHS(), TREE("x=1"), NULL);
+    check_fifos(own, store, TREE("x=1"), PATHS("mine", "q"), TREE("x=1"), "mine");
+    check_fifos(own, store, TREE("x=1"), PATHS("q", "x.p"), TREE("x=1"), "x.p");
+    check_fifos(own, store, TREE("q=mine"), PATHS(), TREE("q=mine"), NULL);
+}
+
+/* What was a file, a link, a directory before, or what the command made or deleted elsewhere. */
+static void a_fifo_is_no_other_state(void)
+{
+    g_autoptr(own) own = own_new();
+    g_autoptr(store) store = STORE("1", "2");
+    run(own, TREE("gone=1", "f=1"), TREE("made=2", "f=2", "d/"));
+    static const char *const paths[] = { "d", "f", "gone", "made" };
+    for (size_t i = 0; i < G_N_ELEMENTS(paths); i++)
+        check_fifos(own, store, TREE("x=1", "gone=3"), PATHS(paths[i]), TREE("x=1", "gone=3"),
+                    paths[i]);
+}
+
+static void a_file_under_a_fifo_comes_back(void)
+{
+    g_autoptr(own) own = own_new();
+    g_autoptr(store) store = STORE("1");
+    run_fifos(own, TREE("a=1", "l->a", "lost=2"), TREE(), PATHS("a", "l", "lost"));
+    check_fifos(own, store, TREE(), PATHS("a", "l"), TREE("a=1", "l->a"), NULL);
+    /* The store does not hold what lay there; nor does the command see a FIFO. */
+    check_fifos(own, store, TREE(), PATHS("lost"), TREE(), "lost");
+    /* It made a FIFO in its place: it has not deleted it. */
+    check_fifos(own, store, TREE(), PATHS(), TREE(), NULL);
+}
+
+static void a_fifo_learned_twice_is_nothing_new(void)
+{
+    g_autoptr(own) own = own_new();
+    g_autoptr(tree) tree = TREE("x=1");
+    g_assert_true(learn_fifos(own, tree, tree, PATHS("p")));
+    g_assert_false(learn_fifos(own, tree, tree, PATHS("p")));
 }
 
 /* --- against a model -------------------------------------------------------------------------- */
@@ -358,7 +455,7 @@ static void one_model(guint32 seed)
     for (int round = 0; round < 12; round++) {
         for (int i = g_rand_int_range(model.random, 0, 3); i > 0; i--)
             random_edit(&model, store);
-        g_autoptr(tree) inputs = own_roll_back(own, store, NULL, model.present);
+        g_autoptr(tree) inputs = roll_back(own, store, NULL, model.present);
         assert_same_tree(inputs, model.base);
         struct tree *after = random_command(&model, store, inputs);
         learn(own, inputs, after);
@@ -414,10 +511,11 @@ static double time_of_many(int count)
     for (int i = 0; i < 3; i++) {
         g_autoptr(own) own = own_new();
         double start = seconds();
-        own_learn(own, before, after, NULL);
+        g_autoptr(result) result = result_new();
+        own_learn(own, before, after, result);
         g_autoptr(GBytes) bytes = own_encode(own);
         g_autoptr(own) again = own_decode(bytes, NULL);
-        g_autoptr(tree) rolled = own_roll_back(again, store, NULL, after);
+        g_autoptr(tree) rolled = roll_back(again, store, NULL, after);
         best = MIN(best, seconds() - start);
         g_assert_cmpuint(tree_size(rolled), ==, 0);
     }
@@ -458,7 +556,9 @@ static void names_that_never_come_again_are_forgotten(void)
         g_autoptr(tree) after = TREE("in=1", made);
         g_autoptr(tree) outputs = TREE(made);
         learn(own, before, after);
-        own_forget(own, before, outputs);
+        g_autoptr(result) result = result_new();
+        const struct own_present present = { .tree = before };
+        own_forget(own, &present, outputs, result);
         check(own, store, tree_ref(after), tree_ref(before));
         if (i % 100 == 0) {
             g_autoptr(GBytes) bytes = own_encode(own);
@@ -479,11 +579,33 @@ static void what_lies_in_the_workspace_is_not_forgotten(void)
     for (unsigned i = 0; i < 2 * OWN_LEFT_OVERS; i++)
         g_ptr_array_add(names, g_strdup_printf("d/made-%u=", i));
     g_ptr_array_add(names, NULL);
-    g_autoptr(tree) present = tree_of((const char *const *)names->pdata);
+    g_autoptr(tree) tree = tree_of((const char *const *)names->pdata);
     g_autoptr(tree) empty = tree_empty();
-    learn(own, empty, present);
-    own_forget(own, present, empty);
-    check(own, store, tree_ref(present), tree_ref(empty));
+    g_autoptr(result) result = result_new();
+    const struct own_present present = { .tree = tree };
+    learn(own, empty, tree);
+    own_forget(own, &present, empty, result);
+    check(own, store, tree_ref(tree), tree_ref(empty));
+}
+
+/* A FIFO forgotten would be an error the next time, and not just a miss. */
+static void fifos_that_are_there_are_not_forgotten(void)
+{
+    g_autoptr(own) own = own_new();
+    g_autoptr(store) store = STORE();
+    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free), fifos = g_ptr_array_new();
+    for (unsigned i = 0; i < 2 * OWN_LEFT_OVERS; i++)
+        g_ptr_array_add(names, g_strdup_printf("d/made-%u=", i));
+    g_ptr_array_add(names, NULL);
+    g_autoptr(tree) tree = tree_of((const char *const *)names->pdata), empty = tree_empty();
+    g_autoptr(result) result = result_new();
+    g_ptr_array_add(fifos, (gpointer) "old");
+    const struct own_present present = { .tree = empty, .fifos = fifos };
+    learn_fifos(own, empty, tree, PATHS("new", "old", "gone"));
+    add_fifo(result, "new");
+    own_forget(own, &present, empty, result);
+    check_fifos(own, store, TREE(), PATHS("new", "old"), TREE(), NULL);
+    check_fifos(own, store, TREE(), PATHS("gone"), TREE(), "gone");
 }
 
 /* --- records ---------------------------------------------------------------------------------- */
@@ -494,13 +616,15 @@ static struct own *golden_own(const char *name)
     if (strcmp(name, "kinds") == 0) {
         run(own, TREE("x=1"), TREE("x*="));
         run(own, TREE("x=2", "gone=old"), TREE("x=3", "d/l->../x"));
+    } else if (strcmp(name, "fifo") == 0) {
+        run_fifos(own, TREE("f=1"), TREE(), PATHS("f", "p"));
     }
     return own;
 }
 
 static void the_encoding_is_the_documented_one(void)
 {
-    static const char *const names[] = { "empty", "kinds" };
+    static const char *const names[] = { "empty", "kinds", "fifo" };
     for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
         g_auto(GStrv) expected = golden("own-outputs.txt", names[i]);
         g_autoptr(own) own = golden_own(names[i]);
@@ -540,7 +664,7 @@ static void decode_damaged(GBytes *bytes, void *user)
     }
     g_autoptr(store) store = STORE();
     g_autoptr(tree) present = TREE("x=3", "d/l->../x");
-    g_autoptr(tree) rolled = own_roll_back(own, store, NULL, present);
+    g_autoptr(tree) rolled = roll_back(own, store, NULL, present);
     g_assert_nonnull(rolled);
     g_autoptr(GBytes) encoded = own_encode(own);
     g_autoptr(own) again = own_decode(encoded, NULL);
@@ -549,9 +673,12 @@ static void decode_damaged(GBytes *bytes, void *user)
 
 static void damaged_bytes_are_refused_or_make_sense(void)
 {
-    g_autoptr(own) own = golden_own("kinds");
-    g_autoptr(GBytes) bytes = own_encode(own);
-    damage(bytes, decode_damaged, NULL);
+    static const char *const names[] = { "kinds", "fifo" };
+    for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autoptr(own) own = golden_own(names[i]);
+        g_autoptr(GBytes) bytes = own_encode(own);
+        damage(bytes, decode_damaged, NULL);
+    }
 }
 
 static void a_damaged_record_is_as_none(void)
@@ -594,9 +721,17 @@ static void what_no_tree_can_hold_is_refused(void)
           "\x0a\x0c\x0a\x01"
           "a\x12\x07\x0a\x05\x08\x04\x1a\x01x",
           14 },
-        { "a fifth kind",
+        { "a FIFO with a target",
+          "\x0a\x0c\x0a\x01"
+          "a\x12\x07\x12\x05\x08\x05\x1a\x01x",
+          14 },
+        { "a FIFO among the inputs",
+          "\x0a\x0b\x0a\x01"
+          "a\x12\x06\x0a\x02\x08\x05\x12\x00",
+          13 },
+        { "a sixth kind",
           "\x0a\x09\x0a\x01"
-          "a\x12\x04\x0a\x02\x08\x05",
+          "a\x12\x04\x0a\x02\x08\x06",
           11 },
         { "another field", "\x10\x01", 2 },
     };
@@ -635,6 +770,11 @@ int main(int argc, char **argv)
                     what_was_not_captured_is_not_brought_back);
     g_test_add_func("/own/roll-back/contradicting-pairs-spoil-nothing",
                     pairs_that_do_not_go_together_spoil_nothing);
+    g_test_add_func("/own/fifos/go-if-it-made-them", a_fifo_that_it_made_goes_and_no_other);
+    g_test_add_func("/own/fifos/are-no-other-state", a_fifo_is_no_other_state);
+    g_test_add_func("/own/fifos/give-back-the-file-in-their-place", a_file_under_a_fifo_comes_back);
+    g_test_add_func("/own/fifos/learned-twice-are-nothing-new",
+                    a_fifo_learned_twice_is_nothing_new);
     g_test_add_func("/own/roll-back/random-commands-lead-back-to-the-view-of-the-user",
                     random_commands_roll_back_to_the_view_of_the_user);
     g_test_add_func("/own/many/ten-thousand-outputs-take-linear-time",
@@ -644,6 +784,8 @@ int main(int argc, char **argv)
                     names_that_never_come_again_are_forgotten);
     g_test_add_func("/own/many/what-lies-in-the-workspace-is-not-forgotten",
                     what_lies_in_the_workspace_is_not_forgotten);
+    g_test_add_func("/own/many/fifos-that-are-there-are-not-forgotten",
+                    fifos_that_are_there_are_not_forgotten);
     g_test_add_func("/own/encoding/is-the-documented-one", the_encoding_is_the_documented_one);
     g_test_add_func("/own/record/is-found-by-its-weak-key-alone",
                     a_record_is_found_by_its_weak_key_alone);

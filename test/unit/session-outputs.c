@@ -210,6 +210,79 @@ static void fifos_are_made_but_not_over_files_of_mine(void)
     ground_release(&ground);
 }
 
+/* Lay FIFOs as an earlier run left them, and capture the workspace around them. */
+static GPtrArray *begin_with_fifos(struct run *run, struct ground *ground, const char *const *paths)
+{
+    GPtrArray *fifos = g_ptr_array_new();
+    for (; *paths != NULL; paths++) {
+        g_assert_cmpint(mkfifoat(ground->workspace, *paths, 0600), ==, 0);
+        g_ptr_array_add(fifos, (gpointer)*paths);
+    }
+    next_tick();
+    run_init(run, ground, NULL);
+    run->commit.fifos = fifos;
+    next_tick();
+    return fifos;
+}
+
+static bool is_fifo(const struct ground *ground, const char *path)
+{
+    struct stat status;
+    return fstatat(ground->workspace, path, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISFIFO(status.st_mode);
+}
+
+static void fifos_of_an_earlier_run_give_way_or_go(void)
+{
+    static const char *const paths[] = { "again", "directory", "file", "gone", "input", NULL };
+    for (int failure = 0; failure < 2; failure++) {
+        struct ground ground;
+        struct run run;
+        ground_init(&ground);
+        g_autoptr(GPtrArray) fifos = begin_with_fifos(&run, &ground, paths);
+        ino_t inode = status_of(ground.workspace, "again").st_ino;
+        g_autoptr(store_batch) batch = store_batch_new(ground.store);
+        struct digest digest;
+        g_assert_true(store_batch_put(batch, "1", 1, &digest, NULL));
+        g_assert_true(store_batch_commit(batch, NULL));
+        g_autoptr(tree) inputs = TREE("input=1");
+        run.commit.inputs = inputs;
+        run.result->exit_code = failure;
+        LAY(ground.from, "file=2", "directory/x=3");
+        extra_of(&run, "again", 0600, 0)->fifo = true;
+        delete_input(&run, "again"); /* where the sandbox saw a file give way to it */
+        finish_well(&run);
+        g_assert_true(status_of(ground.workspace, "again").st_ino == inode);
+        g_assert_true(is_fifo(&ground, "gone") == failure);
+        g_assert_true(is_fifo(&ground, "input") == failure);
+        g_assert_false(is_fifo(&ground, "file") || is_fifo(&ground, "directory"));
+        g_assert_cmpstr(reported(&run), ==, "");
+        run_release(&run);
+        ground_release(&ground);
+    }
+}
+
+/* One that came meanwhile, one where a run's own was, and one that somebody has used. */
+static void fifos_of_mine_stay(void)
+{
+    static const char *const paths[] = { "mine", "used", NULL };
+    struct ground ground;
+    struct run run;
+    ground_init(&ground);
+    g_autoptr(GPtrArray) fifos = begin_with_fifos(&run, &ground, paths);
+    g_assert_cmpint(unlinkat(ground.workspace, "mine", 0), ==, 0);
+    g_assert_cmpint(mkfifoat(ground.workspace, "mine", 0600), ==, 0);
+    g_assert_cmpint(mkfifoat(ground.workspace, "new", 0600), ==, 0);
+    g_assert_cmpint(fchmodat(ground.workspace, "used", 0620, 0), ==, 0);
+    LAY(ground.from, "mine=1", "new=2");
+    finish_well(&run);
+    for (size_t i = 0; i < 3; i++)
+        g_assert_true(is_fifo(&ground, (const char *[]){ "mine", "new", "used" }[i]));
+    g_assert_cmpstr(reported(&run), ==, "conflict used\nconflict mine\nconflict new\n");
+    run_release(&run);
+    ground_release(&ground);
+}
+
 static void attributes_are_restored(void)
 {
     for (int from_store = 0; from_store < 2; from_store++) {
@@ -280,6 +353,9 @@ int main(int argc, char **argv)
         { "/outputs/links/not-to-what-is-mine", nothing_is_linked_to_what_is_mine },
         { "/outputs/fifos/are-made-but-not-over-files-of-mine",
           fifos_are_made_but_not_over_files_of_mine },
+        { "/outputs/fifos/of-an-earlier-run-give-way-or-go",
+          fifos_of_an_earlier_run_give_way_or_go },
+        { "/outputs/fifos/of-mine-stay", fifos_of_mine_stay },
         { "/outputs/attributes/are-restored", attributes_are_restored },
         { "/outputs/holes/stay-holes", holes_stay_holes },
     };
