@@ -57,16 +57,16 @@ load helper
 }
 
 @test "a FIFO that an earlier run left and this one does not make goes" {
-    echo 'mkfifo p' >make
-    miss sh make
-    echo 'echo 1 >p' >make
-    miss sh make
+    echo 'mkfifo p' >script
+    miss sh script
+    echo 'echo 1 >p' >script
+    miss sh script
     same "$(cat p)" 1
-    echo 'mkfifo p' >make
-    hit sh make
+    echo 'mkfifo p' >script
+    hit sh script
     [[ -p p ]]
-    echo 'true' >make
-    miss sh make
+    echo 'true' >script
+    miss sh script
     [[ ! -e p ]]
 }
 
