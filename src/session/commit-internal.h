@@ -55,6 +55,10 @@ bool place_fifo(const struct place *place, mode_t mode, GError **error);
 bool dress_directory(int directory, const char *path, const struct dress *dress, bool timed,
                      GError **error);
 
+/* Make the user's attributes of an open file or directory those of `extra`, and no others. */
+bool replace_attributes(int file, const char *path, const struct output_extra *extra,
+                        GError **error);
+
 /* Copy what no tree holds of what lies in commit->source. */
 struct commit;
 bool commit_raw(struct commit *commit, GError **error);

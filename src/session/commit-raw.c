@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Outputs that no tree and so no result can hold: those whose names are not UTF-8, and all below
- * them. They are copied from where the run left them, or they would be lost, moved ones with them.
- * Sockets are left out: nobody listens any more.
+ * them, and links whose targets are not. They are copied from where the run left them, or they
+ * would be lost, moved ones with them. Sockets are left out: nobody listens any more.
  */
 #include "base/fault.h"
 #include "base/fd.h"
@@ -136,6 +136,12 @@ static bool copy_directory(struct raw *raw, int from, int to, const char *name, 
     g_autoptr(GPtrArray) names = source < 0 ? NULL : names_in(source);
     if (names == NULL || fstat(source, &status) < 0)
         return failed(raw, "cannot read the output", path);
+    struct stat there;
+    bool blocked = fstatat(to, name, &there, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(there.st_mode);
+    if (blocked && !may_replace(raw, to, name, path))
+        return true;
+    if (blocked && unlinkat(to, name, 0) < 0)
+        return failed(raw, "cannot remove", path);
     if (mkdirat(to, name, 0700) < 0 && errno != EEXIST)
         return failed(raw, "cannot make the directory", path);
     autofd int made = openat(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -164,6 +170,16 @@ static bool copy_entry(struct raw *raw, int from, int to, const char *name, cons
                                    : copy_fifo(raw, to, name, path, status.st_mode);
 }
 
+/* Does a tree hold what has this name? */
+static bool is_storable(int from, const char *name)
+{
+    char target[PATH_MAX + 1];
+    if (!path_is_name(name))
+        return false;
+    ssize_t length = readlinkat(from, name, target, PATH_MAX);
+    return length < 0 || g_utf8_validate(target, length, NULL);
+}
+
 /* --- the search ------------------------------------------------------------------------------- */
 
 static void find_raw(struct raw *raw, int from, const char *prefix)
@@ -174,7 +190,7 @@ static void find_raw(struct raw *raw, int from, const char *prefix)
     for (guint i = 0; names != NULL && i < names->len; i++) {
         const char *name = names->pdata[i];
         g_autofree char *path = path_join(prefix, name);
-        if (!path_is_name(name)) {
+        if (!is_storable(from, name)) {
             if (commit->stale_glob != NULL && !glob_match(commit->stale_glob, path, false))
                 continue;
             if (to < 0)

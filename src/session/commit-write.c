@@ -120,8 +120,8 @@ static bool set_attribute(int file, const struct wire_field *attribute, const ch
     struct wire_field field, value = { 0 };
     wire_reader_init(&reader, attribute->data, attribute->size);
     while (wire_next(&reader, &field)) {
-        if (field.number == 1 && name == NULL)
-            name = wire_field_string(&field);
+        if (field.number == 1 && name == NULL && field.type == WIRE_BYTES)
+            name = g_strndup((const char *)field.data, field.size); /* need not be UTF-8 */
         else if (field.number == 2 && field.type == WIRE_BYTES)
             value = field;
     }
@@ -144,6 +144,42 @@ static bool set_attributes(int file, const struct output_extra *extra, const cha
         if (field.type == WIRE_BYTES && !set_attribute(file, &field, path, error))
             return false;
     return true;
+}
+
+/* Names of the attributes of `extra`. */
+static GHashTable *attribute_names(const struct output_extra *extra)
+{
+    GHashTable *names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    struct wire_reader reader, inner;
+    struct wire_field field, name;
+    if (extra->xattrs == NULL)
+        return names;
+    wire_reader_init(&reader, g_bytes_get_data(extra->xattrs, NULL),
+                     g_bytes_get_size(extra->xattrs));
+    while (wire_next(&reader, &field)) {
+        if (field.type != WIRE_BYTES)
+            continue;
+        wire_reader_init(&inner, field.data, field.size);
+        if (wire_next(&inner, &name) && name.number == 1 && name.type == WIRE_BYTES)
+            g_hash_table_add(names, g_strndup((const char *)name.data, name.size));
+    }
+    return names;
+}
+
+bool replace_attributes(int file, const char *path, const struct output_extra *extra,
+                        GError **error)
+{
+    ssize_t size = flistxattr(file, NULL, 0);
+    if (size <= 0 && extra->xattrs == NULL)
+        return true;
+    g_autofree char *list = g_malloc0((gsize)MAX(size, 0) + 1);
+    g_autoptr(GHashTable) wanted = attribute_names(extra);
+    size = flistxattr(file, list, (gsize)MAX(size, 0));
+    for (const char *name = list; name < list + MAX(size, 0); name += strlen(name) + 1)
+        if (g_str_has_prefix(name, "user.") && !g_hash_table_contains(wanted, name) &&
+            fremovexattr(file, name) < 0 && errno != ENODATA)
+            return fault_errno(error, errno, "cannot remove the attribute %s of %s", name, path);
+    return set_attributes(file, extra, path, error);
 }
 
 /* Zeros that the command did not write need no blocks here either. What fails saves no space. */

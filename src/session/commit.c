@@ -32,7 +32,7 @@ struct work {
     GHashTable *fifos;   /* const char *: FIFOs of an earlier run of it */
     GHashTable *unseen;  /* char * -> 1: lies there, 2: and was reported, 0: does not */
     GPtrArray *sealed;   /* char *: directories whose mode, attributes and time come last */
-    GHashTable *made;    /* char *: those of them that were not there before */
+    GHashTable *timed;   /* char *: those of them whose time is the command's */
     GHashTable *changed; /* set of struct link: old files and directories whose names we take */
     gint64 now;          /* one time for all, ns: later outputs must not look older */
     bool fresh;          /* times of the run are older than an input: use `now` */
@@ -321,7 +321,7 @@ static bool write_directory(struct work *work, const struct place *place,
         return failed(error, "cannot make the directory", place->path);
     if (has_chosen_mode(work, entry, extra) || (extra != NULL && extra->xattrs != NULL)) {
         g_ptr_array_add(work->sealed, g_strdup(place->path));
-        g_hash_table_add(work->made, g_strdup(place->path));
+        g_hash_table_add(work->timed, g_strdup(place->path));
     }
     return true;
 }
@@ -369,6 +369,35 @@ static bool settle(struct work *work, const struct place *place, GError *cause, 
     return true;
 }
 
+/* Where we may not read the file, its attributes cannot have been seen either. */
+static bool keep_attributes(struct work *work, int parent, const char *path,
+                            const struct output_extra *extra, GError **error)
+{
+    if (!work->commit->exact)
+        return true;
+    g_autofree char *what = path_quote(path);
+    autofd int file = openat(parent, base_name(path), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    return file < 0 || replace_attributes(file, what, extra, error);
+}
+
+/* Did the command set this time? What it wrote just so is younger than itself. */
+static bool has_chosen_time(const struct work *work, const struct output_extra *extra)
+{
+    return work->commit->times && extra->mtime > 0 && extra->mtime != SANDBOX_INPUT_TIME &&
+           extra->mtime < work->commit->result->started * 1000;
+}
+
+static bool keep_link(struct work *work, const char *path, const struct output_extra *extra,
+                      GError **error)
+{
+    if (!has_chosen_time(work, extra))
+        return true;
+    int parent = open_parent(work, path);
+    const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, fd_timespec(extra->mtime) };
+    return parent < 0 || utimensat(parent, base_name(path), times, AT_SYMLINK_NOFOLLOW) == 0 ||
+           failed(error, "cannot set the time of", path);
+}
+
 /* The content is there already; a mode that the command chose may not be. */
 static bool keep_entry(struct work *work, const char *path, const struct tree_entry *entry,
                        GError **error)
@@ -376,10 +405,14 @@ static bool keep_entry(struct work *work, const char *path, const struct tree_en
     const struct output_extra *extra = g_hash_table_lookup(work->extras, path);
     struct present present;
     work->commit->unchanged += entry->kind != TREE_DIRECTORY;
-    if (entry->kind == TREE_SYMLINK || extra == NULL || !has_chosen_mode(work, entry, extra))
+    if (extra == NULL || !has_chosen_mode(work, entry, extra))
         return true;
+    if (entry->kind == TREE_SYMLINK)
+        return keep_link(work, path, extra, error);
     if (entry->kind == TREE_DIRECTORY) {
         g_ptr_array_add(work->sealed, g_strdup(path));
+        if (has_chosen_time(work, extra))
+            g_hash_table_add(work->timed, g_strdup(path));
         return true;
     }
     int parent = open_parent(work, path);
@@ -387,6 +420,8 @@ static bool keep_entry(struct work *work, const char *path, const struct tree_en
     if (parent < 0 || fstatat(parent, name, &present.status, AT_SYMLINK_NOFOLLOW) < 0 ||
         !S_ISREG(present.status.st_mode))
         return true;
+    if (!keep_attributes(work, parent, path, extra, error))
+        return false;
     const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, fd_timespec(extra->mtime) };
     bool retime = work->commit->times && extra->mtime > 0;
     bool same_mode = (present.status.st_mode & 07777) == extra->mode;
@@ -458,8 +493,11 @@ static bool commit_fifo(struct work *work, const struct output_extra *extra, GEr
     if (parent < 0)
         return *error == NULL;
     bool readable = present_look(parent, base_name(extra->path), &present);
-    if ((present.exists && S_ISFIFO(present.status.st_mode)) ||
-        !may_replace(work, extra->path, &present, readable))
+    if (present.exists && S_ISFIFO(present.status.st_mode))
+        return !work->commit->exact ||
+               fchmodat(parent, base_name(extra->path), extra->mode, 0) == 0 ||
+               failed(error, "cannot set the mode of", extra->path);
+    if (!may_replace(work, extra->path, &present, readable))
         return true;
     const struct tree_entry file = { .kind = TREE_FILE };
     g_autofree char *what = path_quote(extra->path);
@@ -522,8 +560,10 @@ static void seal_directories(struct work *work)
         autofd int directory =
             fd_open_beneath(work->commit->session->root_fd, path, O_RDONLY | O_DIRECTORY, 0);
         const struct dress dress = { mode_of(work, &entry, extra), time_of(work, extra), extra };
-        bool timed = work->commit->exact && g_hash_table_contains(work->made, path);
-        if (directory >= 0 && !dress_directory(directory, what, &dress, timed, &error))
+        bool timed = work->commit->exact && g_hash_table_contains(work->timed, path);
+        if (directory >= 0 && ((work->commit->exact && extra != NULL &&
+                                !replace_attributes(directory, what, extra, &error)) ||
+                               !dress_directory(directory, what, &dress, timed, &error)))
             note_error(work, error);
     }
 }
@@ -633,7 +673,7 @@ static void work_init(struct work *work, struct commit *commit)
         .fifos = g_hash_table_new(g_str_hash, g_str_equal),
         .unseen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
         .sealed = g_ptr_array_new_with_free_func(g_free),
-        .made = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
+        .timed = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
         .changed = g_hash_table_new_full(link_hash, link_equal, g_free, NULL),
         .now = g_get_real_time() * 1000,
         .fresh = is_stale(commit),
@@ -658,7 +698,7 @@ static void work_release(struct work *work)
     g_hash_table_unref(work->fifos);
     g_hash_table_unref(work->unseen);
     g_ptr_array_unref(work->sealed);
-    g_hash_table_unref(work->made);
+    g_hash_table_unref(work->timed);
     g_hash_table_unref(work->changed);
 }
 

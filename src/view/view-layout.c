@@ -57,13 +57,12 @@ static bool open_place(struct layout *layout, struct place *place)
     return place->directory >= 0 || failed(layout, "open", place->path);
 }
 
-static bool write_attributes(struct layout *layout, const struct node *node, int file,
-                             const char *path)
+/* Those below, too, if nobody has asked for them: what is laid out takes the place of that. */
+static bool write_attributes(struct layout *layout, struct node *node, int file, const char *path)
 {
     GHashTableIter iterator;
     gpointer name, value;
-    if (node->xattrs == NULL)
-        return true;
+    node_read_xattrs(layout->view, node);
     g_hash_table_iter_init(&iterator, node->xattrs);
     while (g_hash_table_iter_next(&iterator, &name, &value))
         if (fsetxattr(file, name, g_bytes_get_data(value, NULL), g_bytes_get_size(value), 0) < 0)
@@ -73,14 +72,14 @@ static bool write_attributes(struct layout *layout, const struct node *node, int
 
 static bool close_place(struct layout *layout, struct place *place)
 {
-    const struct node *node = place->node;
+    struct node *node = place->node;
     bool ok = true;
     if (place->directory >= 0 && place->parent != NULL) {
         struct timespec times[2] = { fd_timespec(MAX(node->atime, 0)),
                                      fd_timespec(MAX(node->mtime, 0)) };
         ok = write_attributes(layout, node, place->directory, place->path) &&
              ((fchmod(place->directory, node->mode & 07777) == 0 &&
-               futimens(place->directory, times) == 0) ||
+               (!node->timed || futimens(place->directory, times) == 0)) ||
               failed(layout, "set the mode of", place->path));
         fd_close(&place->directory);
     }
@@ -97,7 +96,7 @@ static bool link_placed(struct layout *layout, const char *first, struct place *
            failed(layout, "link", name);
 }
 
-static bool dress_file(struct layout *layout, const struct node *node, int file, const char *path)
+static bool dress_file(struct layout *layout, struct node *node, int file, const char *path)
 {
     return write_attributes(layout, node, file, path) &&
            (fchmod(file, node->mode & 07777) == 0 || failed(layout, "set the mode of", path));
@@ -209,7 +208,8 @@ static void list_gone(struct gone *gone, const char *below, const char *path)
 
 static void note_gone(struct layout *layout, struct place *place, const struct entry *entry)
 {
-    bool replaced = entry->state == ENTRY_PRESENT;
+    /* A socket is made, but nobody can keep it: what it took the place of is gone. */
+    bool replaced = entry->state == ENTRY_PRESENT && !S_ISSOCK(entry->node->mode);
     bool was_directory = entry->kind == S_IFDIR;
     if (replaced && S_ISDIR(entry->node->mode) == was_directory && !was_directory)
         return; /* a file in the place of a file */

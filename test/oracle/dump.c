@@ -95,9 +95,10 @@ static void print_group(struct dump *dump, const struct stat *status)
 {
     if (S_ISDIR(status->st_mode))
         return;
-    printf(" nlink %lu", (unsigned long)status->st_nlink);
-    if (status->st_nlink < 2)
+    if (status->st_nlink < 2) {
+        printf(" nlink %lu", (unsigned long)status->st_nlink);
         return;
+    }
     char *key =
         g_strdup_printf("%lx:%lx", (unsigned long)status->st_dev, (unsigned long)status->st_ino);
     gpointer first;

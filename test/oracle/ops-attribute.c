@@ -13,7 +13,10 @@
 void answer_stat(struct answer *answer, const struct actor *actor, const struct stat *status)
 {
     answer_add(answer, " %s %o", kind_of_mode(status->st_mode), status->st_mode & 07777);
-    if (!S_ISDIR(status->st_mode))
+    /* Of a file that the host has, a view says that it has several names, not how many. */
+    if (!S_ISDIR(status->st_mode) && status->st_nlink > 1)
+        answer_add(answer, " linked");
+    else if (!S_ISDIR(status->st_mode))
         answer_add(answer, " nlink %lu", (unsigned long)status->st_nlink);
     if (S_ISREG(status->st_mode))
         answer_add(answer, " size %lld", (long long)status->st_size);
