@@ -59,8 +59,12 @@ bool dress_directory(int directory, const char *path, const struct dress *dress,
 bool replace_attributes(int file, const char *path, const struct output_extra *extra,
                         GError **error);
 
-/* Copy what no tree holds of what lies in commit->source. */
+/*
+ * Copy what no tree holds of what lies in commit->source. is_older() says of something there that
+ * nobody else has changed it meanwhile.
+ */
 struct commit;
-bool commit_raw(struct commit *commit, GError **error);
+bool commit_raw(struct commit *commit, bool (*is_older)(void *user, const struct stat *status),
+                void *user, GError **error);
 
 #endif

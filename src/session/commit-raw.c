@@ -20,6 +20,8 @@
 
 struct raw {
     struct commit *commit;
+    bool (*is_older)(void *user, const struct stat *status);
+    void *user;
     GError *error; /* the first; the rest is tried all the same */
 };
 
@@ -55,8 +57,7 @@ static GPtrArray *names_in(int directory)
 static bool may_replace(struct raw *raw, int to, const char *name, const char *path)
 {
     struct stat status;
-    if (fstatat(to, name, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
-        fd_nanoseconds(status.st_ctim) <= raw->commit->began)
+    if (fstatat(to, name, &status, AT_SYMLINK_NOFOLLOW) < 0 || raw->is_older(raw->user, &status))
         return true;
     raw->commit->kept++;
     event_emit(raw->commit->session->sink, EVENT_CONFLICT, { "path", EVENT_TEXT, .text = path },
@@ -208,9 +209,10 @@ static void find_raw(struct raw *raw, int from, const char *prefix)
     }
 }
 
-bool commit_raw(struct commit *commit, GError **error)
+bool commit_raw(struct commit *commit, bool (*is_older)(void *user, const struct stat *status),
+                void *user, GError **error)
 {
-    struct raw raw = { .commit = commit };
+    struct raw raw = { .commit = commit, .is_older = is_older, .user = user };
     find_raw(&raw, commit->source, "");
     if (raw.error != NULL)
         g_propagate_error(error, raw.error);

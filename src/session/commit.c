@@ -212,8 +212,9 @@ static void note_own_change(struct work *work, const struct stat *status)
  * the ctime that its others show, too, and to empty a directory changes that of the directory; for
  * a file the time of its content tells then.
  */
-static bool is_older(struct work *work, const struct stat *status)
+static bool is_older(void *user, const struct stat *status)
 {
+    struct work *work = user;
     const struct link link = { status->st_dev, status->st_ino };
     if (!S_ISDIR(status->st_mode) && status->st_nlink > 1)
         note_own_change(work, status);
@@ -420,6 +421,7 @@ static bool keep_entry(struct work *work, const char *path, const struct tree_en
     if (parent < 0 || fstatat(parent, name, &present.status, AT_SYMLINK_NOFOLLOW) < 0 ||
         !S_ISREG(present.status.st_mode))
         return true;
+    note_own_change(work, &present.status); /* as its other names will show */
     if (!keep_attributes(work, parent, path, extra, error))
         return false;
     const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, fd_timespec(extra->mtime) };
@@ -712,7 +714,7 @@ bool commit_outputs(struct commit *commit, GError **error)
     commit_fifos(&work);
     GError *cause = NULL;
     if (commit->exact && commit->source >= 0 && commit->result->uncacheable != NULL &&
-        !commit_raw(commit, &cause))
+        !commit_raw(commit, is_older, &work, &cause))
         note_error(&work, cause);
     commit->source = -1; /* inputs lie in the store */
     if (commit->result->exit_code == 0)
