@@ -227,11 +227,23 @@ static bool was_deleted(const struct result *result, const char *path)
     return false;
 }
 
+static bool made_fifo(const struct result *result, const char *path)
+{
+    for (guint i = 0; i < result->extras->len; i++) {
+        const struct output_extra *extra = result->extras->pdata[i];
+        if (extra->fifo && strcmp(extra->path, path) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Is `now` what the execution left at `path`? */
 static bool has_left(const struct execution_seen *execution, const char *path,
                      const struct trace_value *now)
 {
     const struct tree_entry *entry = tree_lookup(execution->outputs, path);
+    if (now->kind == TRACE_FIFO) /* beside the tree */
+        return made_fifo(execution->result, path);
     if (entry == NULL)
         return now->kind == TRACE_NOTHING && was_deleted(execution->result, path);
     switch (entry->kind) {

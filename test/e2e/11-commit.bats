@@ -43,6 +43,24 @@ load helper
     [[ -p p ]]
 }
 
+@test "a FIFO that a command made in a view is a hit the second time" {
+    # shellcheck disable=SC2034
+    OBSERVED=1
+    miss mkfifo p
+    hit mkfifo p
+    [[ -p p ]]
+    rm p
+    hit mkfifo p
+    [[ -p p ]]
+    echo >p.c
+    rm p
+    mkfifo mine
+    miss sh -c 'ls; mkfifo p'
+    hit sh -c 'ls; mkfifo p'
+    rm mine p
+    miss sh -c 'ls; mkfifo p'
+}
+
 @test "a FIFO in the place of an input, and in a directory of its own, is a hit the second time" {
     for outputs in '' '-o a -o b -o d -o o'; do
         rm -rf a b d o
@@ -74,6 +92,7 @@ load helper
     mkfifo mine
     run -125 vial run mkfifo p
     contains "$output" "$PWD/mine is a FIFO"
+    exits 0 vial run -i . -i '!mine' true
     run -125 vial run -i mine true
     contains "$output" "-i mine is a FIFO"
     rm mine
