@@ -568,13 +568,14 @@ static bool store_observed(struct run *run, struct store_batch *batch)
     struct result *result = run->execution.result;
     g_autoptr(GError) error = NULL;
     if (run->refusal == NULL) {
-        if (!observed_record(run->observed, batch, &run->weak, result, &run->key, &error) ||
-            !action_store(run->action, batch, &ignored, &error))
+        if (!observed_record(run->observed, batch, &run->weak, result, &run->key, &error))
             return fail_to_store(run, error);
         g_array_append_val(result->observed, run->weak);
         cache_record(batch, &run->key, result);
         run->out->key = run->key;
     }
+    if (!action_store(run->action, batch, &ignored, &error))
+        return fail_to_store(run, error);
     observed_learn(run->observed, run->execution.outputs, result, batch);
     stat_cache_flush(run->session->stats, batch);
     if (!store_batch_commit(batch, &error))

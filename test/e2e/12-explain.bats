@@ -126,3 +126,14 @@ load helper
     cmp ../out.1 ../out.2 && cmp ../out.1 ../out.3 && cmp ../out.1 ../out.4
     same "$(cat "$EVENTS".* | grep -c '"result":"run"')" 1
 }
+
+@test "a run in a view whose result is not kept is explained all the same" {
+    # shellcheck disable=SC2034
+    OBSERVED=1
+    vial run true
+    vial run --net -e A=1 true
+    exits 0 vial why
+    contains "$output" "it could use the network"
+    contains "$output" "environment A: (unset) -> 1"
+    [[ $output != *"no longer known"* ]]
+}
