@@ -245,7 +245,9 @@ static bool make_key(struct run *run, GError **error)
         return true;
     g_autofree char *path = g_build_filename(run->session->root, foreign, NULL);
     g_autofree char *what = path_quote(path);
-    return fault_set(error, FAULT_UNSUPPORTED, "%s is a FIFO", what);
+    return fault_set(error, FAULT_UNSUPPORTED,
+                     "%s is a FIFO, which no sealed run can have as an input: leave it out with -i",
+                     what);
 }
 
 /* --- reuse ------------------------------------------------------------------------------------ */
