@@ -56,7 +56,8 @@ static void check_fuse(void)
     g_autofree char *refused =
         device >= 0 ? NULL : g_strdup_printf("/dev/fuse: %s", g_strerror(errno));
     say("FUSE", device >= 0, device >= 0 ? "/dev/fuse opens: runs are observed" : refused,
-        "every run is sealed: its inputs, by default all of the workspace, are copied, and it depends "
+        "every run is sealed: its inputs, by default all of the workspace, are copied, and it "
+        "depends "
         "on all of them");
 }
 
