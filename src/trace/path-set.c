@@ -4,7 +4,7 @@
 
 #include "base/fault.h"
 
-#define ASKED (TRACE_CONTENT | TRACE_NAMES | TRACE_TARGET | TRACE_TIME)
+#define ASKED (TRACE_CONTENT | TRACE_NAMES | TRACE_TARGET | TRACE_TIME | TRACE_XATTRS)
 
 struct path_set {
     gatomicrefcount references;

@@ -35,6 +35,7 @@ struct entry {
     struct digest digest; /* files: content; directories: names */
     const char *target;
     gint64 time;
+    const char *xattrs; /* NULL: none */
 };
 
 struct shard {
@@ -249,6 +250,8 @@ static bool agrees(const struct entry *entry, unsigned both, const struct sight 
         return false;
     if ((both & TRACE_TARGET) != 0 && strcmp(entry->target, sight->target) != 0)
         return false;
+    if ((both & TRACE_XATTRS) != 0 && g_strcmp0(entry->xattrs, sight->xattrs) != 0)
+        return false;
     return (both & TRACE_TIME) == 0 || entry->time == sight->time;
 }
 
@@ -282,6 +285,8 @@ static void learn(struct shard *shard, struct entry *entry, unsigned fresh,
         entry->target = g_string_chunk_insert(shard->texts, sight->target);
     if ((fresh & TRACE_TIME) != 0)
         entry->time = sight->time;
+    if ((fresh & TRACE_XATTRS) != 0 && sight->xattrs != NULL)
+        entry->xattrs = g_string_chunk_insert(shard->texts, sight->xattrs);
 }
 
 /* The aspects that were really learned from `sight`. */
@@ -465,7 +470,8 @@ static void seal_facts(struct trace *trace, const GPtrArray *entries)
                        .mode = entry->mode,
                        .unreadable = entry->unreadable,
                        .target = entry->target,
-                       .time = entry->time },
+                       .time = entry->time,
+                       .xattrs = entry->xattrs },
         };
         memcpy(fact.asked, entry->asked, sizeof fact.asked);
         if (entry->has_content || entry->has_names)

@@ -6,6 +6,14 @@
 
 #include <string.h>
 
+/* Who asked first: fields 4 to 9 of a fact, and from 12 on for the aspects that came later. */
+#define LOW_ASPECTS 6u
+
+static guint32 asked_field(guint32 bit)
+{
+    return bit < LOW_ASPECTS ? 4 + bit : 6 + bit;
+}
+
 /* --- writing ---------------------------------------------------------------------------------- */
 
 /* Strings and lists of strings get numbers, from 1, in the order of their first use. */
@@ -89,10 +97,12 @@ static void put_facts(const struct trace *trace, GByteArray *out)
         g_byte_array_set_size(fact_bytes, 0);
         path_put(fact_bytes, &last, fact->path);
         wire_put_varint(fact_bytes, 3, fact->aspects);
-        for (guint32 bit = 0; bit < TRACE_ASPECTS; bit++)
-            wire_put_varint(fact_bytes, 4 + bit, fact->asked[bit]);
+        for (guint32 bit = 0; bit < LOW_ASPECTS; bit++)
+            wire_put_varint(fact_bytes, asked_field(bit), fact->asked[bit]);
         wire_put_varint(fact_bytes, 10, fact->unstable);
         value_put(fact_bytes, 11, fact->aspects, &fact->value, scratch);
+        for (guint32 bit = LOW_ASPECTS; bit < TRACE_ASPECTS; bit++)
+            wire_put_varint(fact_bytes, asked_field(bit), fact->asked[bit]);
         wire_put_message(out, 4, fact_bytes);
     }
 }
@@ -131,13 +141,14 @@ struct decoder {
 };
 
 /*
- * The fields of a small message by number, ascending, none twice, no number above 11: numbers go to
+ * The fields of a small message by number, ascending, none twice, no number above 12: numbers go to
  * `values`, bytes to `bytes`. `blobs` says which are bytes. The set of those present, 0 if
  * malformed.
  */
+#define FIELDS 13u
 struct fields {
-    guint64 numbers[12];
-    struct wire_field bytes[12];
+    guint64 numbers[FIELDS];
+    struct wire_field bytes[FIELDS];
     unsigned present;
 };
 
@@ -151,8 +162,8 @@ static bool take_fields(const struct wire_field *outer, unsigned known, unsigned
         return false;
     wire_reader_init(&reader, outer->data, outer->size);
     while (wire_next(&reader, &field)) {
-        bool blob = field.number < 12 && (blobs >> field.number & 1) != 0;
-        if (field.number >= 12 || (known >> field.number & 1) == 0 ||
+        bool blob = field.number < FIELDS && (blobs >> field.number & 1) != 0;
+        if (field.number >= FIELDS || (known >> field.number & 1) == 0 ||
             out->present >> field.number != 0 ||
             (blob ? field.type != WIRE_BYTES : field.type != WIRE_VARINT || field.value == 0))
             return false;
@@ -224,7 +235,7 @@ static bool take_fact(struct decoder *decoder, const struct wire_field *outer)
     struct trace_fact fact;
     const unsigned needed = 1 << 2 | 1 << 3 | 1 << 11;
     if (trace->facts->len == TRACE_FACTS_MAX ||
-        !take_fields(outer, 0xffe, 1 << 2 | 1 << 11, &fields) ||
+        !take_fields(outer, 0x1ffe, 1 << 2 | 1 << 11, &fields) ||
         (fields.present & needed) != needed || fields.numbers[3] >= 1 << TRACE_ASPECTS ||
         fields.numbers[10] > 1)
         return false;
@@ -234,8 +245,9 @@ static bool take_fact(struct decoder *decoder, const struct wire_field *outer)
         .unstable = fields.numbers[10] == 1,
     };
     for (unsigned bit = 0; bit < TRACE_ASPECTS; bit++) {
-        fact.asked[bit] = (guint32)fields.numbers[4 + bit];
-        if (fields.numbers[4 + bit] > trace->processes->len)
+        guint64 process = fields.numbers[asked_field(bit)];
+        fact.asked[bit] = (guint32)process;
+        if (process > trace->processes->len)
             return false;
     }
     if (fact.path == NULL ||

@@ -39,6 +39,8 @@ static unsigned differing(unsigned aspects, const struct trace_value *a,
         out |= TRACE_NAMES;
     if ((told & TRACE_TARGET) != 0 && strcmp(a->target, b->target) != 0)
         out |= TRACE_TARGET;
+    if ((told & TRACE_XATTRS) != 0 && g_strcmp0(a->xattrs, b->xattrs) != 0)
+        out |= TRACE_XATTRS;
     return out;
 }
 

@@ -164,6 +164,19 @@ static enum outcome find_target(GStringChunk *texts, const struct place *place,
     return OUTCOME_DONE;
 }
 
+static enum outcome find_xattrs(GStringChunk *texts, const struct place *place,
+                                struct trace_value *out)
+{
+    autofd int file = openat(place->directory, *place->name == '\0' ? "." : place->name,
+                             O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (file < 0)
+        return OUTCOME_CHANGED;
+    g_autoptr(GHashTable) attributes = trace_xattrs_read(file);
+    g_autofree char *hash = trace_xattrs_hash(attributes);
+    out->xattrs = hash == NULL ? NULL : g_string_chunk_insert(texts, hash);
+    return OUTCOME_DONE;
+}
+
 /* What the clock goes by. */
 static void clock_content(const struct trace_value *value, struct digest *out)
 {
@@ -216,6 +229,8 @@ static enum outcome find(struct finder *finder, const char *path, unsigned aspec
         outcome = find_names(state->cache, &place, &status, out);
     else if (out->kind == TRACE_LINK && (timed || (aspects & TRACE_TARGET) != 0))
         outcome = find_target(finder->texts, &place, out);
+    if (outcome == OUTCOME_DONE && (aspects & trace_kind_aspects(out->kind) & TRACE_XATTRS) != 0)
+        outcome = find_xattrs(finder->texts, &place, out);
     if (outcome == OUTCOME_DONE && (aspects & TRACE_TIME) != 0)
         find_time(state, path, &status, out);
     return outcome;

@@ -116,6 +116,7 @@ static void put_fact(GString *out, const struct trace_fact *fact)
     put_member(out, "target", (told & TRACE_TARGET) != 0 ? value->target : NULL);
     if ((told & TRACE_TIME) != 0)
         put_number(out, "rank", (guint64)value->time);
+    put_member(out, "xattrs", (told & TRACE_XATTRS) != 0 ? value->xattrs : NULL);
     if (fact->unstable) {
         put_name(out, "unstable");
         g_string_append(out, "true");
@@ -244,6 +245,8 @@ static void print_fact(struct tree_printer *printer, guint depth, guint32 proces
     }
     if ((first & TRACE_TIME) != 0 && (first & TRACE_CONTENT) == 0)
         put_line(printer, depth, "time", fact->path, more);
+    if ((first & TRACE_XATTRS) != 0)
+        put_line(printer, depth, "xattrs", fact->path, more);
     if (first == TRACE_KIND && fact->aspects == TRACE_KIND &&
         (fact->value.kind != TRACE_DIRECTORY || fact->unstable))
         put_line(printer, depth, "found", fact->path, more);

@@ -93,6 +93,7 @@ static void free_value(void *data)
 {
     struct trace_value *value = data;
     g_free((char *)value->target);
+    g_free((char *)value->xattrs);
     g_free(value);
 }
 
@@ -123,5 +124,6 @@ void trace_memory_state_put(struct trace_state *state, const char *path,
     }
     struct trace_value *copy = g_memdup2(value, sizeof *value);
     copy->target = g_strdup(value->target);
+    copy->xattrs = g_strdup(value->xattrs);
     g_tree_replace(memory(state)->values, g_strdup(path), copy);
 }

@@ -30,6 +30,8 @@ void value_put(GByteArray *out, guint32 number, unsigned aspects, const struct t
         wire_put_bytes(scratch, 6, value->target, strlen(value->target));
     if ((told & TRACE_TIME) != 0)
         wire_put_varint(scratch, 7, (guint64)value->time);
+    if ((told & TRACE_XATTRS) != 0 && value->xattrs != NULL)
+        wire_put_string(scratch, 8, value->xattrs);
     wire_put_message(out, number, scratch);
 }
 
@@ -69,7 +71,18 @@ static bool is_canonical(unsigned aspects, const struct trace_value *value, unsi
            (value->mode == 0 || (told & TRACE_CONTENT) != 0) && (opened || !value->unreadable) &&
            (hash || value->digest.size == 0) &&
            (value->target != NULL) == ((told & TRACE_TARGET) != 0) &&
-           (value->time != 0) == ((told & TRACE_TIME) != 0);
+           (value->time != 0) == ((told & TRACE_TIME) != 0) &&
+           (value->xattrs == NULL || (told & TRACE_XATTRS) != 0);
+}
+
+/* A hash in hexadecimal, as trace_xattrs_hash() writes it. */
+static const char *take_hash(const struct wire_field *field, GStringChunk *texts)
+{
+    const char *text = text_take(field, texts);
+    return text != NULL && strlen(text) == DIGEST_HASH_SIZE * 2 &&
+                   strspn(text, "0123456789abcdef") == DIGEST_HASH_SIZE * 2
+               ? text
+               : NULL;
 }
 
 bool value_take(const struct wire_field *outer, unsigned aspects, GStringChunk *texts,
@@ -83,7 +96,7 @@ bool value_take(const struct wire_field *outer, unsigned aspects, GStringChunk *
         return false;
     wire_reader_init(&reader, outer->data, outer->size);
     while (wire_next(&reader, &field)) {
-        if (field.number > 7 || fields >> field.number != 0)
+        if (field.number > 8 || fields >> field.number != 0)
             return false; /* unknown, repeated or out of order */
         fields |= 1u << field.number;
         if (field.number == 4) {
@@ -92,6 +105,9 @@ bool value_take(const struct wire_field *outer, unsigned aspects, GStringChunk *
             memcpy(out->digest.hash, field.data, DIGEST_HASH_SIZE);
         } else if (field.number == 6) {
             if ((out->target = text_take(&field, texts)) == NULL)
+                return false;
+        } else if (field.number == 8) {
+            if ((out->xattrs = take_hash(&field, texts)) == NULL)
                 return false;
         } else if (!take_number(out, &field)) {
             return false;

@@ -55,7 +55,7 @@ guint32 trace_mode(mode_t mode, guint64 links)
 const char *trace_aspect_name(enum trace_aspect aspect)
 {
     static const char *const names[TRACE_ASPECTS] = {
-        "absent", "kind", "content", "names", "target", "time",
+        "absent", "kind", "content", "names", "target", "time", "xattrs",
     };
     int bit = g_bit_nth_lsf(aspect, -1);
     g_assert(bit >= 0 && bit < TRACE_ASPECTS);
@@ -72,7 +72,9 @@ unsigned trace_kind_aspects(enum trace_kind kind)
     case TRACE_LINK:
         return TRACE_KIND | TRACE_TARGET | TRACE_TIME;
     case TRACE_DIRECTORY:
-        return TRACE_KIND | TRACE_CONTENT | TRACE_NAMES | TRACE_TIME;
+        return TRACE_KIND | TRACE_CONTENT | TRACE_NAMES | TRACE_TIME | TRACE_XATTRS;
+    case TRACE_FILE:
+        return TRACE_KIND | TRACE_CONTENT | TRACE_TIME | TRACE_XATTRS;
     default:
         return TRACE_KIND | TRACE_CONTENT | TRACE_TIME;
     }

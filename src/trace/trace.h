@@ -44,8 +44,9 @@ enum trace_aspect {
     TRACE_NAMES = 1 << 3,   /* listed a directory: names and kinds, less own outputs */
     TRACE_TARGET = 1 << 4,  /* read a link, asked for its size, or was led through it */
     TRACE_TIME = 1 << 5,    /* its time took part in the order of times */
+    TRACE_XATTRS = 1 << 6,  /* asked a file or directory for extended attributes, the user's own */
 };
-#define TRACE_ASPECTS 6 /* bits */
+#define TRACE_ASPECTS 7 /* bits */
 
 enum trace_kind { /* numbers are part of the format */
     TRACE_NOTHING = 0,
@@ -92,8 +93,8 @@ bool trace_stamp_equal(const struct trace_stamp *a, const struct trace_stamp *b)
  * What the view showed of a path. Only what the noted aspects need must be set: `kind` always;
  * `mode` for CONTENT; for CONTENT of a file `stamp` (a host file, hashed when the trace is sealed),
  * `digest` (content that came from a tree or an earlier delta) or both; for NAMES `digest`, by
- * trace_names_digest(); for TARGET `target`; for TIME `time`. CONTENT of a file, or NAMES, with
- * neither stamp nor digest: it could not be opened.
+ * trace_names_digest(); for TARGET `target`; for TIME `time`; for XATTRS `xattrs`. CONTENT of a
+ * file, or NAMES, with neither stamp nor digest: it could not be opened.
  */
 struct sight {
     enum trace_kind kind;
@@ -101,7 +102,8 @@ struct sight {
     const struct trace_stamp *stamp;
     const struct digest *digest;
     const char *target;
-    gint64 time; /* the change clock, ns since the epoch */
+    gint64 time;        /* the change clock, ns since the epoch */
+    const char *xattrs; /* by trace_xattrs_hash(); NULL: there are none */
 };
 
 /* A listing as the process got it, less "." and "..", less own outputs. */
@@ -110,6 +112,14 @@ struct trace_name {
     enum trace_kind kind;
 };
 void trace_names_digest(struct trace_name *names, size_t count, struct digest *out); /* sorts */
+
+/*
+ * The extended attributes whose names begin with "user.", of the file that the descriptor stands
+ * for, which may be O_PATH: char * -> GBytes. What cannot be read is not there. Caller unrefs.
+ */
+GHashTable *trace_xattrs_read(int file);
+/* Their hash in hexadecimal (doc/format/trace.md); NULL: there are none. Caller frees. */
+char *trace_xattrs_hash(GHashTable *attributes);
 
 /*
  * One image: a process from one execve to the next. The environment is ordered as the process got
@@ -198,6 +208,7 @@ struct trace_value {
     struct digest digest; /* CONTENT of a file; NAMES of a directory */
     const char *target;   /* TARGET of a link */
     gint64 time;          /* TIME. In a trace: rank among all times asked for, from 1; 0: none */
+    const char *xattrs;   /* XATTRS: trace_xattrs_hash() */
 };
 
 struct trace_fact {
@@ -364,9 +375,9 @@ bool path_set_decode_values(const struct path_set *set, GBytes *values, GStringC
  */
 struct trace_difference {
     const char *path;
-    enum trace_aspect aspect;                        /* KIND, CONTENT, NAMES, TARGET or TIME */
-    const char *other;                               /* TIME; else NULL */
-    const struct trace_value *old, *now;             /* of path */
+    enum trace_aspect aspect;            /* KIND, CONTENT, NAMES, TARGET, XATTRS or TIME */
+    const char *other;                   /* TIME; else NULL */
+    const struct trace_value *old, *now; /* of path */
     const struct trace_value *other_old, *other_now; /* TIME; else NULL */
 };
 typedef void (*trace_difference_visit)(const struct trace_difference *difference, void *user);

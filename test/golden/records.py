@@ -163,14 +163,15 @@ OWN = {
 
 # --- traces and path sets
 
-def value(kind, mode=0, unreadable=0, content=None, target=None, rank=0):
+def value(kind, mode=0, unreadable=0, content=None, target=None, rank=0, xattrs=None):
     out = number(1, kind) if kind else b""
     out += number(2, mode) if mode else b""
     out += number(3, 1) if unreadable else b""
     if content is not None:
         out += field(4, hashlib.sha256(content).digest()) + number(5, len(content))
     out += field(6, target) if target is not None else b""
-    return out + (number(7, rank) if rank else b"")
+    out += number(7, rank) if rank else b""
+    return out + (field(8, hashlib.sha256(xattrs).hexdigest()) if xattrs is not None else b"")
 
 
 def fact(shared, rest, aspects, asked, what, unstable=0):
@@ -178,7 +179,8 @@ def fact(shared, rest, aspects, asked, what, unstable=0):
     out += field(2, rest) + number(3, aspects)
     for bit in range(6):
         out += number(4 + bit, asked[bit]) if asked.get(bit) else b""
-    return field(4, out + (number(10, 1) if unstable else b"") + field(11, what))
+    return field(4, out + (number(10, 1) if unstable else b"") + field(11, what)
+                 + (number(12, asked[6]) if asked.get(6) else b""))
 
 
 def written(shared, rest, process, what):
@@ -191,6 +193,7 @@ def numbers(tag, *values):
 
 
 NONE, REGULAR, FOLDER, SYMLINK, PIPE = range(5)
+XATTRS = field(1, field(1, "user.a") + field(2, "")) + field(1, field(1, "user.b") + field(2, b"\0\xff"))
 LISTING = bytes([REGULAR]) + b"a.c\0" + bytes([FOLDER]) + b"d\0"
 
 TRACES = {
@@ -214,6 +217,8 @@ TRACES = {
     + fact(1, "/l", 2 | 16, {1: 2, 4: 2}, value(SYMLINK, target="../x"))
     + fact(2, "p", 2 | 4, {1: 2, 2: 2}, value(PIPE, mode=0o600))
     + fact(1, b"-e/\xff", 2 | 4, {1: 2, 2: 2}, value(REGULAR, unreadable=1))
+    + fact(0, "e", 2 | 64, {1: 2, 6: 1}, value(REGULAR, xattrs=XATTRS))
+    + fact(0, "g", 2 | 64, {1: 1, 6: 1}, value(FOLDER))
     + written(0, "a.o", 2, 1 | 2) + written(0, "d/gone", 1, 4)
     + field(6, "it used the network"),
 }
@@ -228,13 +233,14 @@ PATH_SETS = {
     "empty": b"",
     "full": entry(0, "", 8) + entry(0, "/etc/t", 32) + entry(1, "x", 0) + entry(0, "a.c", 4 | 32)
     + entry(2, "o", 0) + entry(0, "d", 0) + entry(1, "/l", 16) + entry(2, "p", 4)
-    + entry(1, b"-e/\xff", 4),
+    + entry(1, b"-e/\xff", 4) + entry(0, "e", 64) + entry(0, "g", 64),
 }
 
 VALUES = b"".join(field(1, one) for one in [
     value(FOLDER, content=LISTING), value(REGULAR, rank=2), value(REGULAR),
     value(REGULAR, mode=0o644, content=b"int main;", rank=1), value(NONE), value(FOLDER),
     value(SYMLINK, target="../x"), value(PIPE, mode=0o600), value(REGULAR, unreadable=1),
+    value(REGULAR, xattrs=XATTRS), value(FOLDER),
 ])
 PATH_SETS["values"] = VALUES
 PATH_SETS["strong"] = (field(1, digest("weak")) + field(2, digest(PATH_SETS["full"]))

@@ -33,6 +33,8 @@ static void assert_same_fact(const struct trace_fact *a, const struct trace_fact
     }
     if (a->value.kind == TRACE_LINK && (a->aspects & TRACE_TARGET) != 0)
         g_assert_cmpstr(a->value.target, ==, b->value.target);
+    if ((file || directory) && (a->aspects & TRACE_XATTRS) != 0)
+        g_assert_cmpstr(a->value.xattrs, ==, b->value.xattrs);
     if (a->value.kind != TRACE_NOTHING && a->value.kind != TRACE_UNREACHABLE)
         g_assert_cmpint(a->value.time, ==, b->value.time);
 }
@@ -121,6 +123,15 @@ static void paths_that_repeat_prefixes_are_short(void)
 
 /* --- golden bytes ----------------------------------------------------------------------------- */
 
+static char *golden_xattrs(void)
+{
+    g_autoptr(GHashTable) attributes =
+        g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)g_bytes_unref);
+    g_hash_table_insert(attributes, (char *)"user.b", g_bytes_new("\0\xff", 2));
+    g_hash_table_insert(attributes, (char *)"user.a", g_bytes_new("", 0));
+    return trace_xattrs_hash(attributes);
+}
+
 static void note_golden(struct recorder *recorder)
 {
     struct trace_name names[] = { { "d", TRACE_DIRECTORY }, { "a.c", TRACE_FILE } };
@@ -138,6 +149,10 @@ static void note_golden(struct recorder *recorder)
     recorder_note(recorder, "/w/a.c", TRACE_CONTENT, 2, &source);
     recorder_note(recorder, "/w/d-e/\xff", TRACE_CONTENT, 2, &locked);
     recorder_note(recorder, "/w/d/p", TRACE_CONTENT, 2, &fifo);
+    g_autofree char *xattrs = golden_xattrs();
+    note_kind(recorder, "/w/e", 2, TRACE_FILE);
+    note_xattrs(recorder, "/w/e", 1, TRACE_FILE, xattrs);
+    note_xattrs(recorder, "/w/g", 1, TRACE_DIRECTORY, NULL);
     note_absent(recorder, "/w/a.o", 1);
     note_kind(recorder, "/w/d", 1, TRACE_DIRECTORY);
     note_link(recorder, "/w/d/l", 2, "../x");
@@ -199,6 +214,29 @@ static void values_and_strong_keys_are_the_documented_ones(void)
     g_auto(GStrv) expected = golden("path-set.txt", "strong");
     char text[DIGEST_TEXT_SIZE];
     g_assert_cmpstr(digest_print(&key, text), ==, expected[1]);
+}
+
+#define HASH_OF_NO_DIGITS "g123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+static void only_the_hash_of_attributes_is_taken_for_it(void)
+{
+    static const struct {
+        const char *xattrs;
+        bool taken;
+    } rows[] = {
+        { SOME_XATTRS, true },        { NULL, true },
+        { SOME_XATTRS "0", false },   { SOME_XATTRS + 1, false },
+        { HASH_OF_NO_DIGITS, false },
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(recorder) recorder = recorder_new("/w");
+        note_xattrs(recorder, "/w/a", 0, TRACE_FILE, rows[i].xattrs);
+        g_autoptr(trace) trace = sealed(recorder);
+        g_autoptr(GBytes) bytes = trace_encode(trace);
+        g_autoptr(GError) error = NULL;
+        g_autoptr(trace) decoded = trace_decode(bytes, &error);
+        g_assert_true((decoded != NULL) == rows[i].taken);
+    }
 }
 
 /* --- what is malformed ------------------------------------------------------------------------ */
@@ -270,11 +308,12 @@ static void malformed_path_sets_are_refused(void)
         "0a021200",                   /* the root */
         "0a031201610a06080112022f62", /* a, a/b */
         "0a051201611804",             /* a, content */
+        "0a051201611840",             /* a, extended attributes */
     };
     static const char *const bad[] = {
         "0a00",                       /* no path */
         "0a051201611802",             /* KIND is not written */
-        "0a051201611840",             /* unknown aspect */
+        "0a06120161188001",           /* unknown aspect */
         "0a031201610a03120161",       /* twice */
         "0a031201620a03120161",       /* descending */
         "0a031201610a051203612f62",   /* more is shared than it says */
@@ -310,6 +349,8 @@ int main(int argc, char **argv)
                     the_encoding_is_the_documented_one);
     g_test_add_func("/trace/codec/values-and-strong-keys-are-the-documented-ones",
                     values_and_strong_keys_are_the_documented_ones);
+    g_test_add_func("/trace/codec/only-the-hash-of-attributes-is-taken-for-it",
+                    only_the_hash_of_attributes_is_taken_for_it);
     g_test_add_func("/trace/codec/damaged-bytes-are-refused-or-make-sense",
                     damaged_bytes_are_refused_or_make_sense);
     g_test_add_func("/trace/codec/malformed-path-sets-are-refused",

@@ -36,6 +36,23 @@ static void lock_f(struct trace_state *state)
     trace_memory_state_put(state, "f", &value);
 }
 
+static void tag_f(struct trace_state *state)
+{
+    struct trace_value value = {
+        .kind = TRACE_FILE, .mode = 0644, .time = 100, .xattrs = SOME_XATTRS
+    };
+    digest_of("content", 7, &value.digest);
+    trace_memory_state_put(state, "f", &value);
+}
+
+static void tag_d(struct trace_state *state)
+{
+    const struct trace_value value = { .kind = TRACE_DIRECTORY,
+                                       .mode = 0755,
+                                       .xattrs = OTHER_XATTRS };
+    trace_memory_state_put(state, "d", &value);
+}
+
 static void hide_f(struct trace_state *state)
 {
     const struct trace_value value = { .kind = TRACE_UNREACHABLE };
@@ -105,6 +122,9 @@ static void nothing_but_what_was_asked_changes_the_values(void)
         { "l", TRACE_KIND, retarget_l, false },      { "d", TRACE_NAMES, add_to_d, true },
         { "d", TRACE_NAMES, add_below_d, true },     { "d", TRACE_NAMES, edit_in_d, false },
         { "d", TRACE_KIND, add_to_d, false },        { "", TRACE_NAMES, make_h, true },
+        { "f", TRACE_CONTENT, tag_f, false },        { "f", TRACE_XATTRS, tag_f, true },
+        { "f", TRACE_XATTRS, edit_f, false },        { "d", TRACE_XATTRS, tag_d, true },
+        { "l", TRACE_XATTRS, retarget_l, false },    { "d", TRACE_NAMES, tag_d, false },
         { "", TRACE_NAMES, add_to_d, false },        { "", TRACE_NAMES, f_becomes_a_link, true },
     };
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {

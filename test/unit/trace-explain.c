@@ -21,7 +21,7 @@ static struct trace *record_all(struct trace_state *state)
     g_autoptr(recorder) recorder = recorder_new("/w");
     for (guint i = 0; i < G_N_ELEMENTS(paths); i++)
         note_from(recorder, state, paths[i],
-                  TRACE_CONTENT | TRACE_NAMES | TRACE_TARGET | TRACE_TIME);
+                  TRACE_CONTENT | TRACE_NAMES | TRACE_TARGET | TRACE_TIME | TRACE_XATTRS);
     return sealed(recorder);
 }
 
@@ -72,6 +72,25 @@ static void each_difference_is_named(void)
     g_assert_cmpstr(text, ==,
                     "names .\ncontent a\nkind b file->nothing\nkind d nothing->directory\n"
                     "target l\n");
+}
+
+static void other_attributes_are_named(void)
+{
+    g_autoptr(trace_state) state = first_state();
+    struct trace_value tagged = { .kind = TRACE_FILE, .mode = 0644, .time = 10 };
+    digest_of("1", 1, &tagged.digest);
+    tagged.xattrs = SOME_XATTRS;
+    trace_memory_state_put(state, "a", &tagged);
+    g_autoptr(trace) trace = record_all(state);
+    g_autofree char *same = explained(trace, state);
+    g_assert_cmpstr(same, ==, "");
+    tagged.xattrs = OTHER_XATTRS;
+    trace_memory_state_put(state, "a", &tagged);
+    g_autofree char *other = explained(trace, state);
+    g_assert_cmpstr(other, ==, "xattrs a\n");
+    put_file(state, "a", "1", 10);
+    g_autofree char *none = explained(trace, state);
+    g_assert_cmpstr(none, ==, "xattrs a\n");
 }
 
 static void only_neighbours_whose_order_changed_are_named(void)
@@ -143,6 +162,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/trace/explain/each-difference-is-named", each_difference_is_named);
+    g_test_add_func("/trace/explain/other-attributes-are-named", other_attributes_are_named);
     g_test_add_func("/trace/explain/only-neighbours-whose-order-changed-are-named",
                     only_neighbours_whose_order_changed_are_named);
     g_test_add_func("/trace/explain/there-is-a-difference-exactly-if-the-values-differ",

@@ -3,6 +3,8 @@
 #include "store-scene.h"
 #include "trace-support.h"
 
+#include <sys/xattr.h>
+
 static struct trace_value answer(const struct scene *scene, struct trace_clock *clock,
                                  const char *path, unsigned aspects)
 {
@@ -13,6 +15,7 @@ static struct trace_value answer(const struct scene *scene, struct trace_clock *
     g_assert_true(state->operations->look_up(state, &question, 1, &value, &error));
     g_assert_no_error(error);
     value.target = g_intern_string(value.target);
+    value.xattrs = g_intern_string(value.xattrs);
     return value;
 }
 
@@ -392,6 +395,49 @@ static void the_clock_moves_with_content_alone(void)
     g_assert_cmpint(time_of(&scene, clock, "d"), >, folder);
 }
 
+static char *xattrs_of(const struct scene *scene, const char *path)
+{
+    return g_strdup(answer(scene, NULL, path, TRACE_XATTRS).xattrs);
+}
+
+static void set_xattr(const struct scene *scene, const char *path, const char *name,
+                      const char *value)
+{
+    g_autofree char *absolute = g_build_filename(scene->path, path, NULL);
+    g_assert_cmpint(setxattr(absolute, name, value, strlen(value), 0), ==, 0);
+}
+
+/* Of the workspace itself, of a directory in it and of a file in that. */
+static void extended_attributes_are_told_by_name_and_value(void)
+{
+    static const char *const paths[] = { "", "d", "d/f" };
+    g_auto(scene) scene;
+    scene_init(&scene);
+    scene_write(&scene, "d/f", "text");
+    if (fsetxattr(scene.directory, "user.try", "", 0, 0) < 0) {
+        g_test_skip("no extended attributes on the file system of temporary files");
+        return;
+    }
+    g_assert_cmpint(fremovexattr(scene.directory, "user.try"), ==, 0);
+    for (guint i = 0; i < G_N_ELEMENTS(paths); i++) {
+        g_autofree char *none = xattrs_of(&scene, paths[i]);
+        set_xattr(&scene, paths[i], "user.b", "1");
+        g_autofree char *one = xattrs_of(&scene, paths[i]);
+        set_xattr(&scene, paths[i], "user.a", "");
+        g_autofree char *two = xattrs_of(&scene, paths[i]);
+        set_xattr(&scene, paths[i], "user.b", "2");
+        g_autofree char *changed = xattrs_of(&scene, paths[i]);
+        g_assert_cmpstr(none, ==, NULL);
+        g_assert_nonnull(one);
+        g_assert_cmpstr(one, !=, two);
+        g_assert_cmpstr(two, !=, changed);
+        set_xattr(&scene, paths[i], "user.b", "1");
+        g_autofree char *again = xattrs_of(&scene, paths[i]);
+        g_assert_cmpstr(again, ==, two);
+        g_assert_cmpstr(answer(&scene, NULL, paths[i], TRACE_CONTENT).xattrs, ==, NULL);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -409,6 +455,8 @@ int main(int argc, char **argv)
         { "many-files-are-hashed-in-several-threads", many_files_are_hashed_in_several_threads },
         { "the-host-gives-what-was-recorded-from-it", the_host_gives_what_was_recorded_from_it },
         { "listings-can-be-had-name-by-name", listings_can_be_had_name_by_name },
+        { "extended-attributes-are-told-by-name-and-value",
+          extended_attributes_are_told_by_name_and_value },
         { "the-clock-moves-with-content-alone", the_clock_moves_with_content_alone },
     };
     g_test_init(&argc, &argv, NULL);

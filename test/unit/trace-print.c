@@ -28,6 +28,7 @@ static struct trace *small_trace(void)
     note_kind(recorder, "/w/d", make, TRACE_DIRECTORY);
     note_kind(recorder, "/w/d/found", cc, TRACE_FILE);
     note_link(recorder, "/w/l", cc, "a.c");
+    note_xattrs(recorder, "/w/m", cc, TRACE_FILE, SOME_XATTRS);
     note_kind(recorder, "/w/\x1b[1m", 0, TRACE_FIFO);
     note_kind(recorder, "/w/walked", 0, TRACE_DIRECTORY);
     recorder_write(recorder, "/w/a.o", as, TRACE_CREATED | TRACE_WROTE);
@@ -51,6 +52,7 @@ static void the_tree_says_who_learned_what_first(void)
                     "    read     a.c\n"
                     "    found    d/found\n"
                     "    link     l -> a.c\n"
+                    "    xattrs   m\n"
                     "    3 /bin/x   (pid 12)\n"
                     "      wrote    a.o\n"
                     "      removed  old\n"
@@ -75,6 +77,7 @@ static void a_process_can_be_picked_with_those_below_it(void)
                     "  read     a.c\n"
                     "  found    d/found\n"
                     "  link     l -> a.c\n"
+                    "  xattrs   m\n"
                     "  3 /bin/x   (pid 12)\n"
                     "    wrote    a.o\n"
                     "    removed  old\n");
@@ -96,6 +99,8 @@ static void lines_hold_all_of_it(void)
         "{\"path\":\"a.o\",\"aspects\":{\"absent\":1},\"kind\":\"nothing\"}",
         "{\"path\":\"l\",\"aspects\":{\"kind\":2,\"target\":2},\"kind\":\"link\",\"target\":\"a."
         "c\"}",
+        "{\"path\":\"m\",\"aspects\":{\"kind\":2,\"xattrs\":2},\"kind\":\"file\",\"xattrs\":"
+        "\"" SOME_XATTRS "\"}",
         "{\"uncacheable\":\"it used the network\"}",
     };
     char hash[DIGEST_HASH_SIZE * 2 + 1];
@@ -108,7 +113,7 @@ static void lines_hold_all_of_it(void)
     g_assert_true(g_strv_contains((const char *const *)lines, source));
     for (guint i = 0; i < G_N_ELEMENTS(expected); i++)
         g_assert_true(g_strv_contains((const char *const *)lines, expected[i]));
-    g_assert_cmpuint(g_strv_length(lines), ==, 3 + 8 + 2 + 1 + 1);
+    g_assert_cmpuint(g_strv_length(lines), ==, 3 + 9 + 2 + 1 + 1);
 }
 
 int main(int argc, char **argv)

@@ -79,6 +79,20 @@ static void nothing_but_absence_is_learned_of_what_is_not_there(void)
     g_assert_cmpuint(trace_fact(trace, 0)->asked[0], ==, 4);
 }
 
+static void only_files_and_directories_have_attributes_of_the_user(void)
+{
+    static const enum trace_kind kinds[] = { TRACE_FILE, TRACE_DIRECTORY, TRACE_LINK, TRACE_FIFO };
+    for (guint i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        g_autoptr(recorder) recorder = recorder_new("/w");
+        note_xattrs(recorder, "/w/a", 3, kinds[i], SOME_XATTRS);
+        g_autoptr(trace) trace = sealed(recorder);
+        const struct trace_fact *fact = trace_fact(trace, 0);
+        g_assert_cmpuint(fact->aspects, ==, i < 2 ? TRACE_KIND | TRACE_XATTRS : TRACE_KIND);
+        g_assert_cmpstr(fact->value.xattrs, ==, i < 2 ? SOME_XATTRS : NULL);
+        g_assert_cmpuint(fact->asked[6], ==, i < 2 ? 3 : 0);
+    }
+}
+
 static void names_need_not_be_utf8(void)
 {
     g_autoptr(recorder) recorder = recorder_new("/\xff");
@@ -123,6 +137,21 @@ static void directory(struct recorder *recorder)
 static void host(struct recorder *recorder)
 {
     note_host(recorder, "/w/p", 0, stamp_of(1, 1));
+}
+
+static void tagged(struct recorder *recorder)
+{
+    note_xattrs(recorder, "/w/p", 0, TRACE_FILE, SOME_XATTRS);
+}
+
+static void tagged_otherwise(struct recorder *recorder)
+{
+    note_xattrs(recorder, "/w/p", 0, TRACE_FILE, OTHER_XATTRS);
+}
+
+static void without_tags(struct recorder *recorder)
+{
+    note_xattrs(recorder, "/w/p", 0, TRACE_FILE, NULL);
 }
 
 static void host_later(struct recorder *recorder)
@@ -181,6 +210,9 @@ static void sights_that_disagree_make_a_path_unstable(void)
     expect_unstable(absent, file);
     expect_unstable(file, absent);
     expect_unstable(file, directory);
+    expect_unstable(tagged, tagged_otherwise);
+    expect_unstable(tagged, without_tags);
+    expect_unstable(without_tags, tagged);
     expect_unstable(host, host_later); /* an edit and its revert too: the ctime tells */
     expect_unstable(known, known_otherwise);
     expect_unstable(host, known); /* sealing finds other content */
@@ -376,8 +408,8 @@ static void *send_share(void *data)
 
 static const unsigned possible[] = {
     TRACE_ABSENT,
-    TRACE_KIND | TRACE_CONTENT | TRACE_TIME,
-    TRACE_KIND | TRACE_CONTENT | TRACE_NAMES | TRACE_TIME,
+    TRACE_KIND | TRACE_CONTENT | TRACE_TIME | TRACE_XATTRS,
+    TRACE_KIND | TRACE_CONTENT | TRACE_NAMES | TRACE_TIME | TRACE_XATTRS,
     TRACE_KIND | TRACE_TARGET | TRACE_TIME,
 };
 
@@ -528,6 +560,8 @@ int main(int argc, char **argv)
           sealing_asks_for_all_host_files_at_once_by_absolute_path },
         { "nothing-but-absence-is-learned-of-what-is-not-there",
           nothing_but_absence_is_learned_of_what_is_not_there },
+        { "only-files-and-directories-have-attributes-of-the-user",
+          only_files_and_directories_have_attributes_of_the_user },
         { "names-need-not-be-utf8", names_need_not_be_utf8 },
         { "sights-that-disagree-make-a-path-unstable", sights_that_disagree_make_a_path_unstable },
         { "what-was-not-learned-may-change", what_was_not_learned_may_change },

@@ -80,6 +80,24 @@ static inline void note_time(struct recorder *recorder, const char *path, guint3
     recorder_note(recorder, path, TRACE_TIME, process, &sight);
 }
 
+/* NULL: there are none. */
+static inline void note_xattrs(struct recorder *recorder, const char *path, guint32 process,
+                               enum trace_kind kind, const char *xattrs)
+{
+    const struct sight sight = { .kind = kind, .xattrs = xattrs };
+    recorder_note(recorder, path, TRACE_XATTRS, process, &sight);
+}
+
+/* In place of the hashes of extended attributes. */
+#define SOME_XATTRS "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define OTHER_XATTRS "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
+
+static inline const char *random_xattrs(GRand *random)
+{
+    static const char *const all[] = { NULL, SOME_XATTRS, OTHER_XATTRS };
+    return all[g_rand_int_range(random, 0, G_N_ELEMENTS(all))];
+}
+
 static inline struct trace *sealed(struct recorder *recorder)
 {
     return recorder_seal(recorder, hash_stamps, NULL);
@@ -120,6 +138,7 @@ static inline void note_at_random(struct recorder *recorder, GRand *random, guin
         .digest = g_rand_boolean(random) ? &digest : NULL,
         .target = target,
         .time = g_rand_int_range(random, -3, 3),
+        .xattrs = random_xattrs(random),
     };
     recorder_note(recorder, path, (unsigned)g_rand_int_range(random, 0, 1 << TRACE_ASPECTS),
                   (guint32)g_rand_int_range(random, 0, (int)processes + 1), &sight);
@@ -195,7 +214,8 @@ static inline void note_from(struct recorder *recorder, struct trace_state *stat
                                  .mode = answer.mode,
                                  .digest = answer.unreadable ? NULL : &answer.digest,
                                  .target = answer.target,
-                                 .time = answer.time };
+                                 .time = answer.time,
+                                 .xattrs = answer.xattrs };
     g_autofree char *absolute = path[0] == '/' ? g_strdup(path) : g_strconcat("/w/", path, NULL);
     if (path[0] == '\0')
         absolute[2] = '\0';
@@ -226,6 +246,7 @@ static inline void put_at_random(struct trace_state *state, GRand *random)
         .digest = small_digest(g_rand_int_range(random, 0, 3)),
         .target = g_rand_boolean(random) ? "here" : "there",
         .time = g_rand_int_range(random, 0, 4),
+        .xattrs = random_xattrs(random),
     };
     bool relative = g_rand_int_range(random, 0, 3) != 0;
     if (strcmp(path + relative, "d") == 0) /* parents of others in these paths */
@@ -274,6 +295,7 @@ static inline void assert_same_value(const struct trace_value *a, const struct t
     g_assert_cmpuint(a->mode, ==, b->mode);
     g_assert_cmpstr(a->target, ==, b->target);
     g_assert_cmpint(a->time, ==, b->time);
+    g_assert_cmpstr(a->xattrs, ==, b->xattrs);
     g_assert_true(digest_equal(&a->digest, &b->digest));
 }
 
