@@ -202,6 +202,8 @@ static bool is_same(unsigned aspects, const struct trace_value *a, const struct 
         (a->unreadable != b->unreadable ||
          (!a->unreadable && !digest_equal(&a->digest, &b->digest))))
         return false;
+    if ((aspects & TRACE_XATTRS) != 0 && g_strcmp0(a->xattrs, b->xattrs) != 0)
+        return false;
     return (aspects & TRACE_TARGET) == 0 || a->kind != TRACE_LINK ||
            g_strcmp0(a->target, b->target) == 0;
 }
@@ -237,7 +239,44 @@ static bool made_fifo(const struct result *result, const char *path)
     return false;
 }
 
-/* Is `now` what the execution left at `path`? */
+/* What trace_xattrs_hash() says of the attributes that the result has kept; caller frees. */
+static char *kept_xattrs(GBytes *bytes)
+{
+    g_autoptr(GHashTable) attributes =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_bytes_unref);
+    struct wire_reader all, one;
+    struct wire_field outer, field;
+    wire_reader_init(&all, g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
+    while (wire_next(&all, &outer) && outer.type == WIRE_BYTES) {
+        g_autofree char *name = NULL;
+        GBytes *value = NULL;
+        wire_reader_init(&one, outer.data, outer.size);
+        if (wire_next(&one, &field) && field.number == 1 && field.type == WIRE_BYTES)
+            name = g_strndup((const char *)field.data, field.size);
+        if (wire_next(&one, &field) && field.number == 2 && field.type == WIRE_BYTES)
+            value = g_bytes_new(field.data, field.size);
+        if (name != NULL && value != NULL)
+            g_hash_table_insert(attributes, g_steal_pointer(&name), value);
+        else
+            g_clear_pointer(&value, g_bytes_unref);
+    }
+    return trace_xattrs_hash(attributes);
+}
+
+static bool has_left_xattrs(const struct result *result, const char *path,
+                            const struct trace_value *now)
+{
+    for (guint i = 0; i < result->extras->len; i++) {
+        const struct output_extra *extra = result->extras->pdata[i];
+        if (strcmp(extra->path, path) != 0)
+            continue;
+        g_autofree char *hash = extra->xattrs == NULL ? NULL : kept_xattrs(extra->xattrs);
+        return g_strcmp0(hash, now->xattrs) == 0;
+    }
+    return now->xattrs == NULL;
+}
+
+/* Is `now` what the execution left at `path`? Its extended attributes apart. */
 static bool has_left(const struct execution_seen *execution, const char *path,
                      const struct trace_value *now)
 {
@@ -278,6 +317,12 @@ static const struct trace_value *answer_to(const struct execution_seen *executio
     return NULL;
 }
 
+/* Is `before`, of which `known` was asked, enough to look for what was there before that? */
+static bool leads_on(unsigned aspects, unsigned known, const struct trace_value *before)
+{
+    return before->kind == TRACE_NOTHING || (aspects & ~known & TRACE_XATTRS) == 0;
+}
+
 /* Does one of the states that `path` rolls back to, step by step from `now`, give this answer? */
 static bool rolls_back(struct search *search, const char *path, unsigned aspects,
                        const struct trace_value *now, const struct trace_value *wanted,
@@ -289,14 +334,16 @@ static bool rolls_back(struct search *search, const char *path, unsigned aspects
         guint64 bit = (guint64)1 << i;
         unsigned known;
         if ((tried & bit) != 0 || !load_outputs(seen, execution) ||
-            !load_execution(seen, execution) || !has_left(execution, path, now))
+            !load_execution(seen, execution) || !has_left(execution, path, now) ||
+            ((aspects & TRACE_XATTRS) != 0 && !has_left_xattrs(execution->result, path, now)))
             continue;
         const struct trace_value *before = answer_to(execution, path, &known);
         if (before == NULL)
             continue;
         bool told = before->kind == TRACE_NOTHING || (aspects & ~known & ~TRACE_TIME) == 0;
         if ((told && is_same(aspects, before, wanted)) ||
-            rolls_back(search, path, aspects, before, wanted, tried | bit))
+            (leads_on(aspects, known, before) &&
+             rolls_back(search, path, aspects, before, wanted, tried | bit)))
             return true;
     }
     return false;
@@ -308,7 +355,7 @@ static bool holds_rolled_back(struct search *search, const char *path, unsigned 
 {
     struct trace_value now;
     return path[0] != '/' && path[0] != '\0' &&
-           ask(search, path, TRACE_CONTENT | TRACE_TARGET, &now) &&
+           ask(search, path, TRACE_CONTENT | TRACE_TARGET | (aspects & TRACE_XATTRS), &now) &&
            rolls_back(search, path, aspects, &now, wanted, 0);
 }
 
@@ -393,7 +440,7 @@ static void drop_rewritten(const struct search *search, struct execution_seen *e
 
 /* --- all answers ------------------------------------------------------------------------------ */
 
-static char *difference(const char *path, const struct trace_value *now,
+static char *difference(const char *path, unsigned aspects, const struct trace_value *now,
                         const struct trace_value *wanted)
 {
     g_autofree char *quoted = path_quote(*path == '\0' ? "." : path);
@@ -404,6 +451,8 @@ static char *difference(const char *path, const struct trace_value *now,
     if (now->kind != wanted->kind)
         return g_strdup_printf("%s is a %s now, and was a %s", quoted, trace_kind_name(now->kind),
                                trace_kind_name(wanted->kind));
+    if (is_same(aspects & ~(unsigned)TRACE_XATTRS, now, wanted))
+        return g_strdup_printf("the extended attributes of %s changed", quoted);
     if (now->kind == TRACE_DIRECTORY)
         return g_strdup_printf("the directory %s lists other names", quoted);
     if (now->kind == TRACE_LINK)
@@ -422,7 +471,7 @@ static bool compare_answers(struct search *search, struct execution_seen *execut
         const struct trace_value *wanted = &execution->answers[i];
         bool rolled;
         if (!holds(search, question, &now[i], wanted, &rolled)) {
-            *reason = difference(question->path, &now[i], wanted);
+            *reason = difference(question->path, question->aspects, &now[i], wanted);
             return false;
         }
         struct moment moment = { wanted->time, now[i].time, i };

@@ -45,13 +45,15 @@ static char *order_line(const struct trace_difference *difference)
 static char *line_of(const struct trace_difference *difference)
 {
     static const char *const words[TRACE_ASPECTS] = {
-        "absent", "found", "read", "listed", "link", "time",
+        "absent", "found", "read", "listed", "link", "time", "xattrs",
     };
     if (difference->aspect == TRACE_TIME)
         return order_line(difference);
     g_autofree char *name = name_of(difference->path);
     if (difference->aspect == TRACE_NAMES)
         return g_strdup_printf("listed %s: other names", name);
+    if (difference->aspect == TRACE_XATTRS)
+        return g_strdup_printf("xattrs %s: other extended attributes", name);
     g_autofree char *old = describe(difference->aspect, difference->old);
     g_autofree char *now = describe(difference->aspect, difference->now);
     return g_strdup_printf("%s %s: %s -> %s", words[g_bit_nth_lsf(difference->aspect, -1)], name,

@@ -489,6 +489,62 @@ static void a_hit_gives_what_running_would_have_made(void)
     g_assert_cmpuint(hits, >, misses);
 }
 
+/* --- extended attributes ----------------------------------------------------------------------
+ */
+
+static void put_tagged(struct machine *machine, const char *path, const char *content,
+                       const char *xattrs)
+{
+    struct trace_value value = { .kind = TRACE_FILE, .mode = 0644, .xattrs = xattrs };
+    digest_of(content, strlen(content), &value.digest);
+    trace_memory_state_put(machine->files, path, &value);
+}
+
+static void ask_for_attributes(struct execution_model *execution)
+{
+    asks(execution, "a", TRACE_CONTENT | TRACE_XATTRS);
+    asks(execution, "b", TRACE_CONTENT);
+}
+
+static void attributes_decide_where_they_were_asked_for(void)
+{
+    g_auto(machine) machine;
+    machine_init(&machine);
+    put_tagged(&machine, "a", "1", NULL);
+    put_tagged(&machine, "b", "1", NULL);
+    run(&machine, ask_for_attributes);
+    put_tagged(&machine, "b", "1", SOME_XATTRS);
+    assert_found(&machine);
+    put_tagged(&machine, "a", "1", SOME_XATTRS);
+    assert_reason(&machine, "the extended attributes of a changed");
+    run(&machine, ask_for_attributes);
+    assert_found(&machine);
+    put_tagged(&machine, "a", "1", OTHER_XATTRS);
+    assert_reason(&machine, "the extended attributes of a changed");
+    put_tagged(&machine, "a", "1", NULL);
+    assert_found(&machine);
+    put_tagged(&machine, "a", "2", NULL);
+    assert_reason(&machine, "a changed");
+}
+
+static void ask_and_rewrite(struct execution_model *execution)
+{
+    asks(execution, "a", TRACE_CONTENT | TRACE_XATTRS);
+    makes(execution, "a", "new");
+}
+
+/* put_output() leaves none, and the result says so. */
+static void an_output_with_attributes_of_others_is_not_ours(void)
+{
+    g_auto(machine) machine;
+    machine_init(&machine);
+    put_tagged(&machine, "a", "old", NULL);
+    run(&machine, ask_and_rewrite);
+    assert_found(&machine);
+    put_tagged(&machine, "a", "new", SOME_XATTRS);
+    assert_reason(&machine, "a changed");
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -509,6 +565,10 @@ int main(int argc, char **argv)
         { "decoding-undoes-encoding-and-damage-is-refused-or-makes-sense",
           decoding_undoes_encoding_and_damage_is_refused_or_makes_sense },
         { "a-trace-is-found-by-the-key-of-the-result", a_trace_is_found_by_the_key_of_the_result },
+        { "attributes-decide-where-they-were-asked-for",
+          attributes_decide_where_they_were_asked_for },
+        { "an-output-with-attributes-of-others-is-not-ours",
+          an_output_with_attributes_of_others_is_not_ours },
         { "a-hit-gives-what-running-would-have-made", a_hit_gives_what_running_would_have_made },
     };
     g_test_init(&argc, &argv, NULL);
