@@ -426,6 +426,7 @@ int view_setxattr(struct request *request)
     if (in->size > request->data_size)
         return -EINVAL;
     node_read_xattrs(request->view, node);
+    observe(request, node, TRACE_XATTRS); /* the others stay, and so are part of what it leaves */
     bool there = g_hash_table_contains(node->xattrs, request->name);
     if ((in->flags & XATTR_CREATE) != 0 && there)
         return -EEXIST;
@@ -442,6 +443,7 @@ int view_removexattr(struct request *request)
     if (rc < 0)
         return rc;
     node_read_xattrs(request->view, request->node);
+    observe(request, request->node, TRACE_XATTRS);
     if (!g_hash_table_remove(request->node->xattrs, request->name))
         return -ENODATA;
     return xattr_changed(request);

@@ -94,6 +94,7 @@ struct node {
     GHashTable *children; /* directory: name -> struct entry */
     char *target;         /* link */
     GHashTable *xattrs;   /* char * -> GBytes; NULL: as they are below */
+    char *xattrs_below;   /* once `xattrs` is there: trace_xattrs_hash() of those below */
     struct handle *handles;
     unsigned cached, passed; /* open handles of each kind */
     int backing;             /* the kernel's number for the file passed through to, or 0 */

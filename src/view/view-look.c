@@ -2,11 +2,11 @@
 /* Opcodes that look at names, attributes, links, listings and extended attributes. */
 #include "view/view-internal.h"
 
+#include "base/fd.h"
+
 #include <linux/limits.h>
 #include <linux/xattr.h>
 #include <string.h>
-#include <sys/xattr.h>
-#include <unistd.h>
 
 /* --- names ------------------------------------------------------------------------------------ */
 
@@ -273,31 +273,11 @@ void node_read_xattrs(struct view *view, struct node *node)
 {
     if (node->xattrs != NULL)
         return;
-    node->xattrs =
-        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_bytes_unref);
-    if (!node->below || S_ISLNK(node->mode))
-        return;
-    int file = open_path_below(view, node);
-    if (file < 0)
-        return;
-    char path[40];
-    g_snprintf(path, sizeof path, "/proc/self/fd/%d", file);
-    g_autofree char *names = g_malloc0(XATTR_LIST_MAX + 1), *value = g_malloc(XATTR_SIZE_MAX);
-    ssize_t size = listxattr(path, names, XATTR_LIST_MAX);
-    for (const char *name = names; name < names + MAX(size, 0); name += strlen(name) + 1) {
-        ssize_t length = is_shown(name) ? getxattr(path, name, value, XATTR_SIZE_MAX) : -1;
-        if (length >= 0)
-            g_hash_table_insert(node->xattrs, g_strdup(name), g_bytes_new(value, (gsize)length));
-    }
-    close(file);
-}
-
-/* The value of an attribute is no fact; its file's having one at all makes the run unrepeatable. */
-static void note_xattrs(struct request *request, const struct node *node)
-{
-    if (request->view->recorder != NULL && node->below && g_hash_table_size(node->xattrs) > 0)
-        recorder_uncacheable(request->view->recorder,
-                             "it read extended attributes, which are not recorded");
+    autofd int file = node->below && !S_ISLNK(node->mode) ? open_path_below(view, node) : -ENODATA;
+    node->xattrs = file >= 0 ? trace_xattrs_read(file)
+                             : g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
+                                                     (GDestroyNotify)g_bytes_unref);
+    node->xattrs_below = trace_xattrs_hash(node->xattrs);
 }
 
 static int answer_sized(struct request *request, guint32 wanted, const void *data, size_t size)
@@ -331,7 +311,7 @@ int view_getxattr(struct request *request)
                    : -EOPNOTSUPP;
     node_read_xattrs(request->view, node);
     GBytes *value = g_hash_table_lookup(node->xattrs, request->name);
-    note_xattrs(request, node);
+    observe(request, node, TRACE_XATTRS);
     if (value == NULL)
         return -ENODATA;
     return answer_sized(request, in->size, g_bytes_get_data(value, NULL), g_bytes_get_size(value));
@@ -342,7 +322,7 @@ int view_listxattr(struct request *request)
     const struct fuse_getxattr_in *in = request->argument;
     struct node *node = request->node;
     node_read_xattrs(request->view, node);
-    note_xattrs(request, node);
+    observe(request, node, TRACE_XATTRS);
     g_autoptr(GList) names = g_list_sort(g_hash_table_get_keys(node->xattrs), (GCompareFunc)strcmp);
     g_autoptr(GByteArray) all = g_byte_array_new();
     for (const GList *at = names; at != NULL; at = at->next)

@@ -160,6 +160,7 @@ void node_free(struct view *view, struct node *node)
         g_hash_table_remove(view->links, node);
     slots_remove(&view->nodes, node->id);
     g_clear_pointer(&node->xattrs, g_hash_table_unref);
+    g_free(node->xattrs_below);
     g_free(node->origin);
     g_free(node->target);
     g_free(node);

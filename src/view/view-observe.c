@@ -293,6 +293,7 @@ static void note(struct view *view, const struct node *node, const char *path, g
         .digest = node->content,
         .target = node->target,
         .time = node->mtime,
+        .xattrs = node->xattrs_below,
     };
     recorder_note(view->recorder, path, aspects, process, &sight);
 }

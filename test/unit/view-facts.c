@@ -91,6 +91,28 @@ static void permission_to_read_tells_the_mode(struct fixture *fixture, gconstpoi
     assert_facts(&fixture->scene, "d kind content\nf kind content\n");
 }
 
+static int get_xattr(struct asker *asker, guint64 node, const char *name)
+{
+    const struct fuse_getxattr_in in = { .size = 0 };
+    const struct question question = {
+        .opcode = FUSE_GETXATTR, .node = node, .argument = &in, .size = sizeof in, .name = name
+    };
+    return ask(asker, &question);
+}
+
+static void who_asks_for_attributes_of_the_user_learns_them(struct fixture *fixture,
+                                                            gconstpointer data)
+{
+    struct asker *asker = &fixture->asker;
+    const struct fuse_getxattr_in in = { .size = 0 };
+    g_assert_cmpint(get_xattr(asker, walk(asker, "f"), "user.x"), ==, -ENODATA);
+    g_assert_cmpint(get_xattr(asker, walk(asker, "d/a"), "security.capability"), ==, -ENODATA);
+    g_assert_cmpint(ask_argument(asker, FUSE_LISTXATTR, walk(asker, "d"), &in, sizeof in), ==, 0);
+    g_assert_cmpint(get_xattr(asker, make_file(asker, FUSE_ROOT_ID, "own", ""), "user.x"), ==,
+                    -ENODATA);
+    assert_facts(&fixture->scene, "d kind xattrs\nd/a kind\nf kind xattrs\nown absent\n");
+}
+
 static void a_listing_tells_the_names(struct fixture *fixture, gconstpointer data)
 {
     struct asker *asker = &fixture->asker;
@@ -269,6 +291,7 @@ int main(int argc, char **argv)
         TEST(an_execution_tells_the_content),
         TEST(attributes_tell_content_and_of_files_the_time),
         TEST(permission_to_read_tells_the_mode),
+        TEST(who_asks_for_attributes_of_the_user_learns_them),
         TEST(a_listing_tells_the_names),
         TEST(a_link_tells_its_target_when_it_is_read),
         TEST(what_it_made_itself_tells_nothing),
