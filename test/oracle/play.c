@@ -170,8 +170,6 @@ static void process_main(struct play *play, unsigned number)
         process.slots[i] = -1;
     umask(022);
     memory_init();
-    if (chdir(play->root) != 0)
-        _exit(3);
     for (unsigned t = 0; t < THREADS; t++) {
         threads[t] = (struct thread){ play, &process, number, t };
         if (play->used[number][t] &&
@@ -281,8 +279,11 @@ bool program_run(const struct program *program, const char *root)
 {
     struct play play = { .program = program, .root = root };
     sigset_t child, before;
-    if (!stage_map(&play))
+    /* Before there are processes: the first line may already remove the root. */
+    if (chdir(root) != 0 || !stage_map(&play)) {
+        printf("NOT STARTED %s\n", errno_name(errno));
         return false;
+    }
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);
     sigprocmask(SIG_BLOCK, &child, &before);
