@@ -319,7 +319,7 @@ static void make_name(struct plan *plan, const struct sandbox *sandbox, bool kee
 }
 
 /* Asked of the kernel, since umask() would change it for the threads meanwhile. */
-static mode_t own_mask(void)
+mode_t sandbox_own_mask(void)
 {
     g_autofree char *status = NULL;
     const char *line = g_file_get_contents("/proc/self/status", &status, NULL, NULL)
@@ -359,7 +359,7 @@ struct plan *sandbox_plan_new(const struct sandbox *sandbox, const struct action
     plan->separate = sandbox->separate;
     plan->view = sandbox->view;
     plan->serve = sandbox->serve;
-    plan->mask = plan->view != NULL ? own_mask() : 022;
+    plan->mask = plan->view != NULL ? sandbox_own_mask() : 022;
     plan->keep = keep;
     plan->network = action->network;
     plan->vary = sandbox->vary;

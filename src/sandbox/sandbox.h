@@ -72,6 +72,9 @@ struct sandbox_options {
 };
 struct executor *sandbox_new(const struct sandbox_options *options, GError **error);
 
+/* The caller's umask, which an observed command has, too. */
+mode_t sandbox_own_mask(void);
+
 /* Remove directories that killed supervisors left behind. Cheap when there are none. */
 void sandbox_sweep(const char *scratch);
 

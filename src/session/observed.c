@@ -45,16 +45,6 @@ void observed_free(struct observed *observed)
 
 /* --- the weak key ----------------------------------------------------------------------------- */
 
-static char *own_mask(void)
-{
-    g_autofree char *status = NULL;
-    const char *line = g_file_get_contents("/proc/self/status", &status, NULL, NULL)
-                           ? strstr(status, "\nUmask:\t")
-                           : NULL;
-    return line == NULL ? g_strdup("umask=unknown")
-                        : g_strdup_printf("umask=%.4s", line + strlen("\nUmask:\t"));
-}
-
 static char *own_processors(void)
 {
     char text[DIGEST_TEXT_SIZE];
@@ -82,7 +72,7 @@ void observed_add_platform(const struct session *session, char ***platform)
     GPtrArray *list = g_ptr_array_new();
     for (char **property = *platform; *property != NULL; property++)
         g_ptr_array_add(list, *property);
-    g_ptr_array_add(list, own_mask());
+    g_ptr_array_add(list, g_strdup_printf("umask=%04o", (unsigned)sandbox_own_mask()));
     g_ptr_array_add(list, own_limits());
     g_ptr_array_add(list, own_processors());
     g_ptr_array_add(list, g_strdup_printf("user=%u:%u", (unsigned)geteuid(), (unsigned)getegid()));

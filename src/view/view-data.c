@@ -27,12 +27,17 @@ static struct scratch_name scratch_name(const struct node *node)
     return name;
 }
 
-/* Times before 1970, too. */
+/* Before 1970, too. */
 static struct timespec timespec_of(gint64 time)
 {
-    gint64 rest = time % 1000000000;
-    return (struct timespec){ .tv_sec = time / 1000000000 - (rest < 0),
-                              .tv_nsec = rest + (rest < 0 ? 1000000000 : 0) };
+    gint64 whole = time / 1000000000 - (time % 1000000000 < 0);
+    return (struct timespec){ .tv_sec = whole, .tv_nsec = time - whole * 1000000000 };
+}
+
+void node_times(const struct node *node, struct timespec times[2])
+{
+    times[0] = timespec_of(node->atime);
+    times[1] = timespec_of(node->mtime);
 }
 
 int data_open(struct view *view, const struct node *node, int flags)
@@ -140,7 +145,8 @@ int data_take(struct view *view, struct node *node, guint64 keep)
         data_drop(view, node);
         return rc;
     }
-    const struct timespec times[2] = { timespec_of(node->atime), timespec_of(node->mtime) };
+    struct timespec times[2];
+    node_times(node, times);
     futimens(to, times);
     guint32 backing = (guint32)node->backing;
     if (backing != 0)
@@ -165,6 +171,7 @@ int data_resize(struct view *view, struct node *node, guint64 size)
 int data_set_times(struct view *view, const struct node *node)
 {
     struct scratch_name name = scratch_name(node);
-    const struct timespec times[2] = { timespec_of(node->atime), timespec_of(node->mtime) };
+    struct timespec times[2];
+    node_times(node, times);
     return utimensat(view->scratch, name.text, times, 0) == 0 ? 0 : -errno;
 }

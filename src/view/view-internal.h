@@ -195,7 +195,8 @@ int data_create(struct view *view, struct node *node);                /* an empt
 /* The data is ours to change from here on; `keep` bytes of it are wanted. */
 int data_take(struct view *view, struct node *node, guint64 keep);
 int data_resize(struct view *view, struct node *node, guint64 size);
-int data_set_times(struct view *view, const struct node *node); /* atime and mtime */
+void node_times(const struct node *node, struct timespec times[2]); /* as utimensat() has them */
+int data_set_times(struct view *view, const struct node *node);     /* atime and mtime */
 void data_drop(struct view *view, struct node *node);
 
 struct handle *handle_get(struct view *view, guint64 id);

@@ -75,8 +75,8 @@ static bool close_place(struct layout *layout, struct place *place)
     struct node *node = place->node;
     bool ok = true;
     if (place->directory >= 0 && place->parent != NULL) {
-        struct timespec times[2] = { fd_timespec(MAX(node->atime, 0)),
-                                     fd_timespec(MAX(node->mtime, 0)) };
+        struct timespec times[2];
+        node_times(node, times);
         ok = write_attributes(layout, node, place->directory, place->path) &&
              ((fchmod(place->directory, node->mode & 07777) == 0 &&
                (!node->timed || futimens(place->directory, times) == 0)) ||
@@ -129,8 +129,8 @@ static bool copy_data(struct layout *layout, struct node *node, struct place *pl
         return failed(layout, "write", name);
     observe_kept(layout->view, node);
     node_read_xattrs(layout->view, node);
-    struct timespec times[2] = { fd_timespec(MAX(node->atime, 0)),
-                                 fd_timespec(MAX(node->mtime, 0)) };
+    struct timespec times[2];
+    node_times(node, times);
     return fd_copy(from, to, status.st_size, name, layout->error) &&
            dress_file(layout, node, to, name) &&
            (futimens(to, times) == 0 || failed(layout, "set the time of", name));
@@ -139,8 +139,8 @@ static bool copy_data(struct layout *layout, struct node *node, struct place *pl
 static bool make_special(struct layout *layout, struct node *node, struct place *place,
                          const char *name)
 {
-    struct timespec times[2] = { fd_timespec(MAX(node->atime, 0)),
-                                 fd_timespec(MAX(node->mtime, 0)) };
+    struct timespec times[2];
+    node_times(node, times);
     int rc;
     if (S_ISLNK(node->mode)) {
         node_read_target(layout->view, node);
