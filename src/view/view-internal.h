@@ -302,6 +302,8 @@ void observe_name_change(struct request *request, const struct node *directory, 
                          guint32 what);
 /* The content of a file below, or the names in a directory, have become those of an output. */
 void observe_kept(struct view *view, struct node *node);
+/* So have its extended attributes, if it has any. */
+void observe_attributes_kept(struct view *view, struct node *node);
 
 struct listed { /* one line of a listing */
     guint64 ino;

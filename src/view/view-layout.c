@@ -63,6 +63,7 @@ static bool write_attributes(struct layout *layout, struct node *node, int file,
     GHashTableIter iterator;
     gpointer name, value;
     node_read_xattrs(layout->view, node);
+    observe_attributes_kept(layout->view, node);
     g_hash_table_iter_init(&iterator, node->xattrs);
     while (g_hash_table_iter_next(&iterator, &name, &value))
         if (fsetxattr(file, name, g_bytes_get_data(value, NULL), g_bytes_get_size(value), 0) < 0)

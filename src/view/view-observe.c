@@ -441,6 +441,16 @@ void observe_kept(struct view *view, struct node *node)
     }
 }
 
+void observe_attributes_kept(struct view *view, struct node *node)
+{
+    if (view->recorder == NULL || !node->below || node->xattrs_below == NULL ||
+        (node->noted & TRACE_XATTRS) != 0)
+        return;
+    g_autofree char *path = path_below(node);
+    note(view, node, path, TRACE_XATTRS, 0);
+    node->noted |= TRACE_XATTRS;
+}
+
 /* --- writing ---------------------------------------------------------------------------------- */
 
 void observe_write(struct request *request, const struct node *node, guint32 what)
