@@ -87,11 +87,12 @@ static inline gint64 fd_nanoseconds(struct timespec time)
     return (gint64)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-/* The same back; `nanoseconds` is not negative. */
+/* The same back, before 1970 too: tv_nsec is never negative. */
 static inline struct timespec fd_timespec(gint64 nanoseconds)
 {
-    return (struct timespec){ .tv_sec = nanoseconds / 1000000000,
-                              .tv_nsec = nanoseconds % 1000000000 };
+    gint64 part = nanoseconds % 1000000000;
+    return (struct timespec){ .tv_sec = nanoseconds / 1000000000 - (part < 0),
+                              .tv_nsec = part + (part < 0 ? 1000000000 : 0) };
 }
 
 #endif

@@ -195,19 +195,10 @@ static void punch_holes(int file, gint64 size)
     }
 }
 
-static void modification_time(gint64 mtime, struct timespec times[2])
-{
-    gint64 second = mtime / 1000000000, rest = mtime % 1000000000;
-    times[0] = (struct timespec){ .tv_nsec = UTIME_NOW };
-    times[1] = (struct timespec){ .tv_sec = second - (rest < 0),
-                                  .tv_nsec = rest + (rest < 0 ? 1000000000 : 0) };
-}
-
 static bool dress_file(int file, const struct place *place, const struct dress *dress, gint64 size,
                        GError **error)
 {
-    struct timespec times[2];
-    modification_time(dress->mtime, times);
+    const struct timespec times[2] = { { .tv_nsec = UTIME_NOW }, fd_timespec(dress->mtime) };
     if (dress->extra != NULL && dress->extra->sparse)
         punch_holes(file, size);
     return set_attributes(file, dress->extra, place->what, error) &&
@@ -218,8 +209,7 @@ static bool dress_file(int file, const struct place *place, const struct dress *
 bool dress_directory(int directory, const char *path, const struct dress *dress, bool timed,
                      GError **error)
 {
-    struct timespec times[2];
-    modification_time(dress->mtime, times);
+    const struct timespec times[2] = { { .tv_nsec = UTIME_NOW }, fd_timespec(dress->mtime) };
     return set_attributes(directory, dress->extra, path, error) &&
            ((fchmod(directory, dress->mode) == 0 && (!timed || futimens(directory, times) == 0)) ||
             fault_errno(error, errno, "cannot set the mode of %s", path));
@@ -286,8 +276,7 @@ bool place_hard_link(const struct place *place, int directory, const char *name,
 
 static bool set_link_time(const struct place *place, const char *name, gint64 mtime, GError **error)
 {
-    struct timespec times[2];
-    modification_time(mtime, times);
+    const struct timespec times[2] = { { .tv_nsec = UTIME_NOW }, fd_timespec(mtime) };
     return mtime == 0 || utimensat(place->directory, name, times, AT_SYMLINK_NOFOLLOW) == 0 ||
            fault_errno(error, errno, "cannot set the time of %s", place->what);
 }

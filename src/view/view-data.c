@@ -27,17 +27,10 @@ static struct scratch_name scratch_name(const struct node *node)
     return name;
 }
 
-/* Before 1970, too. */
-static struct timespec timespec_of(gint64 time)
-{
-    gint64 whole = time / 1000000000 - (time % 1000000000 < 0);
-    return (struct timespec){ .tv_sec = whole, .tv_nsec = time - whole * 1000000000 };
-}
-
 void node_times(const struct node *node, struct timespec times[2])
 {
-    times[0] = timespec_of(node->atime);
-    times[1] = timespec_of(node->mtime);
+    times[0] = fd_timespec(node->atime);
+    times[1] = fd_timespec(node->mtime);
 }
 
 int data_open(struct view *view, const struct node *node, int flags)

@@ -436,13 +436,9 @@ void node_clock(struct view *view, struct node *node)
 
 static void put_time(guint64 *seconds, guint32 *nanoseconds, gint64 time)
 {
-    gint64 whole = time / 1000000000, rest = time % 1000000000;
-    if (rest < 0) {
-        whole--;
-        rest += 1000000000;
-    }
-    *seconds = (guint64)whole;
-    *nanoseconds = (guint32)rest;
+    struct timespec parts = fd_timespec(time);
+    *seconds = (guint64)parts.tv_sec;
+    *nanoseconds = (guint32)parts.tv_nsec;
 }
 
 /* What lies in scratch/ may have been written without our knowing. */

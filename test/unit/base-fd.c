@@ -198,6 +198,21 @@ static void times_beyond_the_range_are_clamped(struct scene *scene, gconstpointe
     g_assert_cmpint(fd_nanoseconds((struct timespec){ 9223372035, 999999999 }), >, 0);
 }
 
+static void times_come_back(struct scene *scene, gconstpointer unused)
+{
+    static const gint64 times[] = { 0,           1,         -1,         -1000000000,
+                                    -1000000001, 999999999, G_MAXINT64, G_MININT64 };
+    for (gsize i = 0; i < G_N_ELEMENTS(times); i++) {
+        struct timespec parts = fd_timespec(times[i]);
+        g_assert_cmpint(parts.tv_nsec, >=, 0);
+        g_assert_cmpint(parts.tv_nsec, <, 1000000000);
+        g_assert_cmpint((gint64)parts.tv_sec, ==,
+                        times[i] / 1000000000 - (times[i] % 1000000000 < 0));
+        if (times[i] > G_MININT64 / 2 && times[i] < G_MAXINT64 / 2)
+            g_assert_cmpint(fd_nanoseconds(parts), ==, times[i]);
+    }
+}
+
 /* --- directories ------------------------------------------------------------------------------ */
 
 static void missing_parents_are_made(struct scene *scene, gconstpointer unused)
@@ -454,6 +469,7 @@ int main(int argc, char **argv)
         { "/base/fd/copies-are-exact", copies_are_exact },
         { "/base/fd/bytes-become-an-anonymous-file", bytes_become_an_anonymous_file },
         { "/base/fd/times-beyond-the-range-are-clamped", times_beyond_the_range_are_clamped },
+        { "/base/fd/times-come-back", times_come_back },
         { "/base/fd/missing-parents-are-made", missing_parents_are_made },
         { "/base/fd/directories-get-the-mode-asked-for", directories_get_the_mode_asked_for },
         { "/base/fd/nothing-is-opened-beyond-a-link-or-the-root",
