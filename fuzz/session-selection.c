@@ -10,7 +10,8 @@
 #include <string.h>
 
 static const char *const probes[] = {
-    "a", "b", "a/b", "a/b/c", "a/a/a/a", "*", "[a]", "!a", "x.c", "a/x.c", "a/b/x.c", ".x", "b/a",
+    "a",   "b",     "a/b",     "a/b/c", "a/a/a/a", "*",    "[a]",         "!a",
+    "x.c", "a/x.c", "a/b/x.c", ".x",    "b/a",     ".git", ".git/config",
 };
 
 static void compare(const struct glob *inputs, const struct glob *outputs, const char *path)
@@ -30,6 +31,8 @@ static void try_word(const struct session *session, char *word)
         return;
     g_autoptr(glob) outputs = action_output_glob(action, NULL);
     g_assert(outputs != NULL);
+    bool excluded = selection_exclude(session, words, outputs, NULL);
+    g_assert(excluded);
     for (size_t i = 0; i < G_N_ELEMENTS(probes); i++) {
         g_autofree char *below = path_join(session->directory, probes[i]);
         compare(inputs, outputs, probes[i]);

@@ -325,8 +325,9 @@ static bool commit(struct run *run, const struct tree *outputs, const struct res
         .source = source,
         .exact = run->request->view,
         .times = run->request->view && !run->out->hit && run->cached.result == NULL,
-        .git_named = run->request->view || selection_names(run->request->inputs, ".git") ||
-                     selection_names(run->request->outputs, ".git"),
+        .git_named = run->request->view ||
+                     selection_names(run->session, run->request->inputs, ".git") ||
+                     selection_names(run->session, run->request->outputs, ".git"),
         .began = run->began,
         .newest = run->newest,
     };

@@ -77,20 +77,31 @@ static bool add_input(const struct session *session, struct glob *glob, const ch
                          : glob_add_path(glob, path, false, error);
 }
 
-bool selection_names(char *const *arguments, const char *name)
+/* Does what `text` means have `name` among its components, those of the user's place included? */
+static bool names(const struct session *session, const char *text, const char *name)
 {
-    for (; arguments != NULL && *arguments != NULL; arguments++) {
-        g_auto(GStrv) parts = g_strsplit(*arguments, "/", -1);
-        if (**arguments != '!' && g_strv_contains((const char *const *)parts, name))
+    g_autofree char *literal = literal_name(session, text);
+    if (literal == NULL && *text == '!')
+        return false;
+    /* A slash before a pattern anchors it where the user stands. */
+    const char *word = literal != NULL ? literal : text + strspn(text, "/");
+    g_autofree char *path = inside_root(session, word);
+    g_auto(GStrv) parts = g_strsplit(path == NULL ? "" : path, "/", -1);
+    return g_strv_contains((const char *const *)parts, name);
+}
+
+bool selection_names(const struct session *session, char *const *arguments, const char *name)
+{
+    for (; arguments != NULL && *arguments != NULL; arguments++)
+        if (names(session, *arguments, name))
             return true;
-    }
     return false;
 }
 
 bool selection_exclude(const struct session *session, char *const *arguments, struct glob *glob,
                        GError **error)
 {
-    if (!selection_names(arguments, ".git") && !glob_add(glob, "", "!.git", error))
+    if (!selection_names(session, arguments, ".git") && !glob_add(glob, "", "!.git", error))
         return false;
     for (size_t i = 0; i < G_N_ELEMENTS(session->own); i++)
         if (session->own[i] != NULL && !glob_add_path(glob, session->own[i], true, error))

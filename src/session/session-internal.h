@@ -24,9 +24,9 @@ char *workspace_find(const char *directory);
 
 /* --- selection.c ------------------------------------------------------------------------------ */
 
-/* Is `name` a component of any -i or -o argument, so that the user means it? NULL: there is none.
- */
-bool selection_names(char *const *arguments, const char *name);
+/* Is `name` a component of what any -i or -o argument means, so that the user wants it: in ".git",
+ * "config" names .git, and ".." does not? NULL: there is no argument. */
+bool selection_names(const struct session *session, char *const *arguments, const char *name);
 
 /* Take .git, unless one of `arguments` names it, and vial's own files out of `glob`. */
 bool selection_exclude(const struct session *session, char *const *arguments, struct glob *glob,

@@ -218,6 +218,20 @@ program() {
     hit ls -A
 }
 
+@test "who stands in .git and names its files means them" {
+    rm vial.lua
+    git init -q .
+    cd .git
+    miss -i HEAD -o copy -- cp HEAD copy
+    same "$(cat copy)" "$(cat HEAD)"
+    rm copy
+    hit -i HEAD -o copy -- cp HEAD copy
+    same "$(cat copy)" "$(cat HEAD)"
+    echo text >../file
+    miss -i .. -- sh -c 'ls -A . && cat ../file'
+    same "$output" text
+}
+
 @test "names with spaces, newlines, dashes and metacharacters are just names" {
     name=$'a b\nc*[x]?-'
     echo text >"$name"

@@ -89,6 +89,25 @@ static void git_is_an_input_when_named(void)
     ground_release(&ground);
 }
 
+static void who_stands_in_git_means_it(void)
+{
+    struct ground ground;
+    ground_init(&ground);
+    LAY(ground.workspace, "a=1", ".git/config=1", ".git/hooks/b=1");
+    stand_in(&ground, ".git");
+    assert_inputs(&ground, WORDS("config"), ".git/config=1");
+    assert_inputs(&ground, WORDS("./"), ".git/config=1", ".git/hooks/b=1");
+    assert_inputs(&ground, WORDS("/c*"), ".git/config=1");
+    assert_inputs(&ground, WORDS(".."), "a=1");
+    assert_inputs(&ground, WORDS("../*"), "a=1");
+    assert_inputs(&ground, WORDS("../a", "!hooks"), "a=1");
+    assert_inputs(&ground, NULL, "a=1");
+    stand_in(&ground, "");
+    assert_inputs(&ground, WORDS(".git/.."), "a=1");
+    assert_inputs(&ground, WORDS("/.git/c*"), ".git/config=1");
+    ground_release(&ground);
+}
+
 static void paths_are_relative_to_where_one_stands(void)
 {
     struct ground ground;
@@ -315,6 +334,7 @@ int main(int argc, char **argv)
     g_test_add_func("/selection/inputs/everything-but-git-and-the-store",
                     without_inputs_everything_but_git_and_the_store);
     g_test_add_func("/selection/inputs/git-when-named", git_is_an_input_when_named);
+    g_test_add_func("/selection/inputs/standing-in-git", who_stands_in_git_means_it);
     g_test_add_func("/selection/inputs/paths-from-where-one-stands",
                     paths_are_relative_to_where_one_stands);
     g_test_add_func("/selection/inputs/globs-from-where-one-stands",
