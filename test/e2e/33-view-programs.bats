@@ -118,3 +118,33 @@ googletest() {
     mv view place
     same "$(place/env/bin/python -c 'import sys; print(sys.prefix)')" "$WORK/place/env"
 }
+
+@test "npm installs a local tarball and runs what it set up" {
+    mkdir -p start/package/lib start/app
+    cd start
+    echo '{ "name": "sample", "version": "1.2.3", "bin": { "sample": "lib/cli.js" },
+        "scripts": { "postinstall": "node lib/after.js" } }' >package/package.json
+    printf '#!/usr/bin/env node\nconsole.log(require("fs").readFileSync(__dirname + "/made", "utf8"))\n' \
+        >package/lib/cli.js
+    echo 'require("fs").writeFileSync(__dirname + "/made", "by a script")' >package/lib/after.js
+    tar -czf sample.tgz package
+    echo '{ "name": "app", "version": "1.0.0" }' >app/package.json
+    cd ..
+    both bash -c 'cd app && npm install --silent --offline --no-audit --no-fund ../sample.tgz &&
+        node_modules/.bin/sample'
+    same "$(<view.out)" 'by a script'
+    diff native.out view.out
+    alike
+}
+
+@test "a configure script of binutils finds out the same" {
+    local from=binutils-2.40 source=(/usr/src/binutils/binutils-*.tar.xz)
+    from=$(basename "${source[0]}" .tar.xz)
+    mkdir start
+    tar -C start --strip-components=1 -xf "${source[0]}" "$from"/{libiberty,include,config.guess} \
+        "$from"/{config.sub,config-ml.in,install-sh,move-if-change,mkinstalldirs}
+    both bash -c 'mkdir out && cd out && ../libiberty/configure && make -j 2 libiberty.a'
+    [[ -s view/out/libiberty.a ]]
+    # Its log has times, temporary names and process ids.
+    alike config.log
+}
