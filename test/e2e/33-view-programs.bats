@@ -129,7 +129,7 @@ googletest() {
     echo 'require("fs").writeFileSync(__dirname + "/made", "by a script")' >package/lib/after.js
     tar -czf sample.tgz package
     echo '{ "name": "app", "version": "1.0.0" }' >app/package.json
-    cd ..
+    cd "$WORK"
     both bash -c 'cd app && npm install --silent --offline --no-audit --no-fund ../sample.tgz &&
         node_modules/.bin/sample'
     same "$(<view.out)" 'by a script'
