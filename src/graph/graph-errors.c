@@ -350,3 +350,15 @@ void errors_duplicates(struct solver *solver)
         graph_report(solver->graph, &error);
     }
 }
+
+void errors_faults(struct solver *solver)
+{
+    const GArray *faults = solver->input->faults;
+    for (guint i = 0; i < faults->len; i++) {
+        const struct fault *fault = &g_array_index(faults, struct fault, i);
+        const struct graph_error error = {
+            .kind = GRAPH_LOAD, .file = fault->file, .line = fault->line, .message = fault->message
+        };
+        graph_report(solver->graph, &error);
+    }
+}

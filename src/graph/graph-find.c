@@ -42,11 +42,11 @@ static char *signature(const char *output, const char *const *params)
     return g_strdup_printf("%s(%s)", output, list);
 }
 
+/* `near` may be NULL. */
 static struct graph_error *undeclared(const char *output, const char *const *params,
-                                      const struct graph_node *nearest)
+                                      const char *near)
 {
     g_autofree char *asked = signature(output, params);
-    g_autofree char *near = nearest ? signature(nearest->output, nearest->params) : NULL;
     const char *candidates[] = { near, NULL };
     struct graph_error *error = g_new0(struct graph_error, 1);
     error->kind = GRAPH_UNDECLARED_QUERY;
@@ -62,6 +62,63 @@ static struct graph_error *undeclared(const char *output, const char *const *par
                                          asked, near);
     error->node = g_steal_pointer(&asked);
     return error;
+}
+
+/* Of a declared query, as in as_set(). */
+static const char **declared_params(const struct graph_input *input, const struct key *key)
+{
+    const char **params = g_new0(const char *, key->input_count + 1);
+    for (guint i = 0; i < key->input_count; i++)
+        params[i] = type_at(input, key->inputs[i])->name;
+    return params;
+}
+
+/* The first of the declared queries with the fewest params too many or too few, or -1. */
+static gint64 find_nearest(const struct graph_input *input, const char *output,
+                           const char *const *wanted, guint *apart)
+{
+    gint64 nearest = -1;
+    *apart = G_MAXUINT;
+    for (guint i = 0; i < input->queries->len; i++) {
+        const struct key *key = &g_array_index(input->queries, struct query, i).key;
+        if (strcmp(type_at(input, key->output)->name, output) != 0)
+            continue;
+        g_autofree const char **params = declared_params(input, key);
+        guint here = distance(params, wanted);
+        if (here >= *apart)
+            continue;
+        *apart = here;
+        nearest = i;
+    }
+    return nearest;
+}
+
+gint64 input_find(const struct graph_input *input, const char *output, const char *const *params)
+{
+    g_autoptr(GPtrArray) set = as_set(params);
+    guint apart;
+    gint64 nearest = find_nearest(input, output, (const char *const *)set->pdata, &apart);
+    return apart == 0 ? nearest : -1;
+}
+
+bool graph_input_declares(const struct graph_input *input, const char *output,
+                          const char *const *params, struct graph_error **error)
+{
+    g_autoptr(GPtrArray) set = as_set(params);
+    const char *const *wanted = (const char *const *)set->pdata;
+    guint apart;
+    gint64 nearest = find_nearest(input, output, wanted, &apart);
+    if (apart == 0)
+        return true;
+    g_autofree char *near = NULL;
+    if (nearest >= 0) {
+        const struct key *key = &g_array_index(input->queries, struct query, nearest).key;
+        g_autofree const char **declared = declared_params(input, key);
+        near = signature(output, declared);
+    }
+    if (error != NULL)
+        *error = undeclared(output, wanted, near);
+    return false;
 }
 
 gint64 graph_find(const struct graph *graph, const char *output, const char *const *params,
@@ -83,8 +140,9 @@ gint64 graph_find(const struct graph *graph, const char *output, const char *con
             nearest = node;
         }
     }
+    g_autofree char *near = nearest ? signature(nearest->output, nearest->params) : NULL;
     if (error != NULL)
-        *error = undeclared(output, wanted, nearest);
+        *error = undeclared(output, wanted, near);
     return -1;
 }
 

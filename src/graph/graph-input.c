@@ -21,6 +21,7 @@ struct graph_input *graph_input_new(void)
     input->rules = g_array_new(FALSE, TRUE, sizeof(struct rule));
     input->queries = g_array_new(FALSE, TRUE, sizeof(struct query));
     input->duplicates = g_array_new(FALSE, TRUE, sizeof(struct duplicate));
+    input->faults = g_array_new(FALSE, TRUE, sizeof(struct fault));
     return input;
 }
 
@@ -32,6 +33,7 @@ void graph_input_free(struct graph_input *input)
     g_array_unref(input->rules);
     g_array_unref(input->queries);
     g_array_unref(input->duplicates);
+    g_array_unref(input->faults);
     g_hash_table_unref(input->type_ids);
     g_hash_table_unref(input->rule_ids);
     arena_release(&input->arena);
@@ -85,6 +87,7 @@ void graph_input_rule(struct graph_input *input, const struct graph_rule *rule)
     struct rule made = { .name = arena_text(&input->arena, rule->name),
                          .file = arena_text(&input->arena, rule->file),
                          .line = rule->line,
+                         .builtin = rule->builtin,
                          .output = type_id(input, rule->output) };
     made.positional = rule->params == NULL ? 0 : g_strv_length((char **)rule->params);
     made.key_count = made.positional + (guint)rule->get_count;
@@ -116,4 +119,12 @@ void graph_input_query(struct graph_input *input, const struct graph_query *quer
         if (same_key(&g_array_index(input->queries, struct query, i).key, &made.key))
             return;
     g_array_append_val(input->queries, made);
+}
+
+void graph_input_fault(struct graph_input *input, const char *file, guint line, const char *message)
+{
+    struct fault made = { .file = arena_text(&input->arena, file),
+                          .message = arena_text(&input->arena, message),
+                          .line = line };
+    g_array_append_val(input->faults, made);
 }

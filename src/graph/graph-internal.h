@@ -70,7 +70,8 @@ struct rule {
     guint line, output;
     struct key *keys; /* positional params first */
     guint key_count, positional;
-    word *live;   /* params that it or what is below could consume, in any scope */
+    word *live; /* params that it or what is below could consume, in any scope */
+    bool builtin;
     bool chooses; /* it or something below may have more than one source for a key */
 };
 
@@ -86,11 +87,19 @@ struct duplicate {
     guint line;
 };
 
+struct fault {
+    const char *file, *message;
+    guint line;
+};
+
 struct graph_input {
     struct arena arena;
     GHashTable *type_ids, *rule_ids;
-    GArray *types, *rules, *queries, *duplicates;
+    GArray *types, *rules, *queries, *duplicates, *faults;
 };
+
+/* Index of a declared query, or -1. */
+gint64 input_find(const struct graph_input *input, const char *output, const char *const *params);
 
 enum reason {
     LIVE,
@@ -137,6 +146,7 @@ struct solver {
     struct rule *rules; /* copies, with sets in them */
     struct query *queries;
     guint rule_count, query_count;
+    bool partial;      /* not all queries are looked at, so unused rules are no news */
     guint *param_of;   /* type -> bit in sets; NONE: no query and no get provides it */
     guint *param_type; /* bit -> type */
     guint param_count;
@@ -200,8 +210,11 @@ void graph_sort_reports(struct graph *graph);
 void errors_no_source(struct solver *solver, const GArray *path, const struct choice *choice);
 void errors_ambiguous(struct solver *solver, const GArray *path, const struct choice *choice);
 void errors_duplicates(struct solver *solver);
+void errors_faults(struct solver *solver);
 /* Warnings about a graph without errors. */
 void warnings_find(struct solver *solver);
+/* Node -> its number in the part below `root` (< 0: all), or NONE. Caller frees. */
+guint *part_numbers(const struct graph *graph, gint64 root);
 void set_describe(const struct solver *solver, const word *set, GString *out);
 
 #endif

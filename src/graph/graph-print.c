@@ -71,8 +71,7 @@ static void append_errors(GString *out, const char *name, const struct graph_err
     g_string_append_c(out, ']');
 }
 
-/* Node -> its number in the part below `root`, or NONE. */
-static guint *number_part(const struct graph *graph, gint64 root)
+guint *part_numbers(const struct graph *graph, gint64 root)
 {
     guint count = graph->nodes->len, next = 0;
     guint *number = g_new(guint, count + 1);
@@ -133,7 +132,7 @@ char *graph_json(const struct graph *graph, gint64 root)
         g_string_append_c(out, '}');
         return g_string_free(out, FALSE);
     }
-    g_autofree guint *number = number_part(graph, root);
+    g_autofree guint *number = part_numbers(graph, root);
     g_string_append(out, "{\"ok\":true,\"nodes\":[");
     for (guint i = 0; i < graph->nodes->len; i++) {
         if (number[i] == NONE)
@@ -189,7 +188,7 @@ char *graph_dot(const struct graph *graph, gint64 root)
 {
     static const char *const shapes[] = { "house", "box", "ellipse" };
     GString *out = g_string_new("digraph rules {\n");
-    g_autofree guint *number = number_part(graph, root);
+    g_autofree guint *number = part_numbers(graph, root);
     for (guint i = 0; i < graph->nodes->len; i++) {
         const struct graph_node *node = &g_array_index(graph->nodes, struct graph_node, i);
         if (number[i] == NONE)

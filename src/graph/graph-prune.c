@@ -147,6 +147,7 @@ void phase_prune_edges(struct solver *solver)
     struct prune prune = { solver, queue, above, faulty, postponed };
     for (guint id = 0; id < count; id++)
         above[id] = NONE;
+    errors_faults(solver);
     errors_duplicates(solver);
     for (guint id = 0; id < solver->query_count; id++)
         push(&prune, id, id);

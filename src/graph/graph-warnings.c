@@ -19,7 +19,7 @@ static void find_unused(struct solver *solver)
     }
     for (guint i = 0; i < solver->rule_count; i++) {
         const struct rule *rule = &solver->rules[i];
-        if (g_hash_table_contains(used, rule->name))
+        if (rule->builtin || g_hash_table_contains(used, rule->name))
             continue;
         const char *output = type_at(solver->input, rule->output)->name;
         g_autofree char *message = g_strdup_printf(
@@ -127,6 +127,7 @@ static void find_ungrounded(struct solver *solver)
 
 void warnings_find(struct solver *solver)
 {
-    find_unused(solver);
+    if (!solver->partial)
+        find_unused(solver);
     find_ungrounded(solver);
 }

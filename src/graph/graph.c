@@ -48,8 +48,7 @@ static void provide(struct solver *solver, struct key *key)
     key->provides = sets_intern(&solver->sets, set);
 }
 
-/* The solver's own copies of rules and queries, with bit sets, params numbered by name. */
-static void prepare(struct solver *solver, const struct graph_input *input)
+static void copy_declarations(struct solver *solver, const struct graph_input *input)
 {
     solver->input = input;
     solver->rule_count = input->rules->len;
@@ -60,6 +59,17 @@ static void prepare(struct solver *solver, const struct graph_input *input)
         memcpy(solver->rules, input->rules->data, solver->rule_count * sizeof(struct rule));
     if (solver->query_count > 0)
         memcpy(solver->queries, input->queries->data, solver->query_count * sizeof(struct query));
+}
+
+/* The solver's own copies of rules and queries, with bit sets, params numbered by name. */
+static void prepare(struct solver *solver, const struct graph_input *input, gint64 only)
+{
+    copy_declarations(solver, input);
+    if (only >= 0) {
+        solver->queries[0] = solver->queries[only];
+        solver->query_count = 1;
+        solver->partial = true;
+    }
     number_params(solver);
     g_qsort_with_data(solver->param_type, (gint)solver->param_count, sizeof(guint), compare_types,
                       (gpointer)input);
@@ -84,7 +94,7 @@ static void prepare(struct solver *solver, const struct graph_input *input)
     }
 }
 
-static void solver_init(struct solver *solver, const struct graph_input *input)
+static void solver_init(struct solver *solver, const struct graph_input *input, gint64 only)
 {
     *solver = (struct solver){ .graph = g_new0(struct graph, 1) };
     arena_init(&solver->graph->arena);
@@ -96,7 +106,7 @@ static void solver_init(struct solver *solver, const struct graph_input *input)
     solver->choices = g_array_new(FALSE, TRUE, sizeof(struct choice));
     solver->sources = g_array_new(FALSE, TRUE, sizeof(struct source));
     solver->reported = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    prepare(solver, input);
+    prepare(solver, input, only);
 }
 
 static struct graph *solver_release(struct solver *solver)
@@ -111,10 +121,10 @@ static struct graph *solver_release(struct solver *solver)
     return solver->graph;
 }
 
-struct graph *graph_solve(const struct graph_input *input)
+static struct graph *solve(const struct graph_input *input, gint64 only)
 {
     struct solver solver;
-    solver_init(&solver, input);
+    solver_init(&solver, input, only);
     phase_initial_polymorphic(&solver);
     phase_live_param_labeled(&solver);
     phase_monomorphize(&solver);
@@ -125,6 +135,19 @@ struct graph *graph_solve(const struct graph_input *input)
     }
     graph_sort_reports(solver.graph);
     return solver_release(&solver);
+}
+
+struct graph *graph_solve(const struct graph_input *input)
+{
+    return solve(input, -1);
+}
+
+struct graph *graph_solve_only(const struct graph_input *input, const char *output,
+                               const char *const *params)
+{
+    gint64 only = input_find(input, output, params);
+    g_assert(only >= 0);
+    return solve(input, only);
 }
 
 void graph_free(struct graph *graph)
@@ -206,6 +229,7 @@ const char *graph_fault_name(enum graph_fault kind)
         [GRAPH_UNDECLARED_QUERY] = "undeclared_query",
         [GRAPH_UNUSED_RULE] = "unused_rule",
         [GRAPH_UNGROUNDED] = "ungrounded_cycle",
+        [GRAPH_LOAD] = "load",
     };
     return names[kind];
 }

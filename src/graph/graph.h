@@ -37,6 +37,7 @@ struct graph_rule {
     gsize get_count;
     const char *file; /* where it was declared, for messages; or NULL */
     guint line;
+    bool builtin; /* nobody declared it, so nobody is warned if no query uses it */
 };
 
 struct graph_query {
@@ -57,6 +58,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(graph_input, graph_input_free)
 void graph_input_rule(struct graph_input *input, const struct graph_rule *rule);
 /* The same query twice is one. */
 void graph_input_query(struct graph_input *input, const struct graph_query *query);
+/* What was wrong with the declarations themselves is reported with the rest, as GRAPH_LOAD. */
+void graph_input_fault(struct graph_input *input, const char *file, guint line,
+                       const char *message);
 
 enum graph_kind {
     GRAPH_QUERY,
@@ -88,6 +92,8 @@ enum graph_fault {
     GRAPH_UNDECLARED_QUERY,
     GRAPH_UNUSED_RULE, /* this one and the next are warnings */
     GRAPH_UNGROUNDED,
+    GRAPH_LOAD, /* a declaration, or a file of them, that cannot be read; output and node are NULL
+                 */
 };
 
 struct graph_error {
@@ -107,6 +113,9 @@ typedef struct graph graph;
 
 /* Never NULL. With errors there are no nodes. */
 struct graph *graph_solve(const struct graph_input *input);
+/* As if this query, which is declared, were the only one; no rule is unused then. */
+struct graph *graph_solve_only(const struct graph_input *input, const char *output,
+                               const char *const *params);
 void graph_free(struct graph *graph);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(graph, graph_free)
 
@@ -118,9 +127,13 @@ const struct graph_error *graph_warnings(const struct graph *graph, gsize *count
 const struct graph_node *graph_nodes(const struct graph *graph, gsize *count);
 
 /*
- * The node of a declared query; `params` is a set, NULL is none. Otherwise -1 and, in *error unless
- * that is NULL, why, with the nearest declared query; it belongs to the graph's caller.
+ * Is this query declared? `params` is a set, NULL is none. If not, *error says so (unless that is
+ * NULL), with the nearest declared query; it is the caller's.
  */
+bool graph_input_declares(const struct graph_input *input, const char *output,
+                          const char *const *params, struct graph_error **error);
+
+/* The node of a declared query in a graph without errors; otherwise -1 and *error as above. */
 gint64 graph_find(const struct graph *graph, const char *output, const char *const *params,
                   struct graph_error **error);
 void graph_error_free(struct graph_error *error);
@@ -129,6 +142,8 @@ void graph_error_free(struct graph_error *error);
 char *graph_json(const struct graph *graph, gint64 root);
 /* {"ok":false,"errors":[…]} of one error. */
 char *graph_error_json(const struct graph_error *error);
+/* For people: a paragraph per query and rule; of `root`'s part if >= 0. */
+char *graph_text(const struct graph *graph, gint64 root);
 /* For dot(1); of `root`'s part if >= 0. Without nodes it is an empty graph. */
 char *graph_dot(const struct graph *graph, gint64 root);
 
