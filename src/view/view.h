@@ -18,7 +18,7 @@
  *   view_free()
  *
  * Threads: a view's server threads answer requests until the file system is unmounted. Every other
- * function is for one thread at a time.
+ * function is for one thread at a time; different views may be in different threads.
  */
 #ifndef VIEW_VIEW_H
 #define VIEW_VIEW_H
@@ -31,6 +31,8 @@ struct view;
 typedef struct view view;
 
 struct view_options {
+    struct snapshot *below;     /* the view is a child of another; then only `recorder`, */
+    guint64 label;              /* `label`, `processes`, `threads` and `plain` count */
     int root;                   /* the host directory that / of the view shows; borrowed */
     struct tree *tree;          /* instead of a host directory: files out of `store`, which is */
     struct store *store;        /* borrowed; NULL: the host */
@@ -79,5 +81,76 @@ bool view_passes_through(struct view *view);
  */
 bool view_lay_out(struct view *view, const char *prefix, int directory, GPtrArray *deleted,
                   GPtrArray *elsewhere, GError **error);
+
+/* --- states and child views ---------------------------------------------------------------------
+ *
+ * A *snapshot* is the state of a view at one moment: what lies below it and its delta until then.
+ * It never changes, whatever is written to the view afterwards. A *child* is a view whose `below`
+ * is a snapshot: a mount, a delta and a record of its own. Children may have children.
+ *
+ *   snapshot = view_snapshot(parent)
+ *   child = view_new({ .below = snapshot, … }), view_mount(), view_serve(), … view_wait(child)
+ *   view_commit(child, …)     its delta becomes part of the parent; or not: that is roll back
+ *   view_free(child), snapshot_unref(snapshot)
+ *
+ * How it is done, and what it costs. Every change of a node or a name carries the number of the
+ * snapshots taken before it. Whoever changes something older than the latest snapshot that is still
+ * in use keeps the former value for it: one copy of a node (about 350 bytes) or of an entry (40)
+ * for each snapshot and thing changed, freed with the snapshot. A written file is copied (by
+ * reference where the file system can) when it is written to again, or at once if it is open at the
+ * moment of the snapshot: only then does a snapshot cost more than a counter. A child asks its
+ * parent by path; a parent in which nothing below a directory has changed sends it on to its own
+ * below at the cost of one look-up of a hash table, so a hundred views upon each other cost
+ * microseconds a name. A commit moves nodes and files into the parent: nothing grows with the
+ * number of commits.
+ *
+ * Facts. What a child learns of what its parent wrote is a fact of the child, about the state at
+ * its start; view_hash() finds the contents. A commit notes what the child learned in the parent's
+ * record, unless it was the parent's own writing.
+ */
+
+struct snapshot;
+typedef struct snapshot snapshot;
+
+/* Of a view that is mounted or not. Asks the kernel for what is written but not sent yet, so it
+ * must not be called by a thread that answers the view's requests. */
+struct snapshot *view_snapshot(struct view *view, GError **error);
+struct snapshot *snapshot_ref(struct snapshot *snapshot); /* the view must outlive it */
+void snapshot_unref(struct snapshot *snapshot);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(snapshot, snapshot_unref)
+
+/*
+ * A seal_hash whose `user` is a struct view_hash: contents of the state below `view`, those that no
+ * ancestor wrote by `host` (a seal_hash, too).
+ */
+struct view_hash {
+    struct view *view;
+    seal_hash host;
+    void *host_user;
+};
+void view_hash(struct seal_item *items, size_t count, void *view_hash);
+
+/* Two commands that ran at the same time, and the order of which shows in the result. */
+struct view_conflict {
+    char *path; /* absolute */
+    enum view_conflict_kind {
+        VIEW_BOTH_WROTE,  /* this child, and `other` before it was committed */
+        VIEW_READ_OLDER,  /* this child read what `other` has written since the child began */
+        VIEW_WROTE_LATER, /* this child wrote what `other`, committed meanwhile, had read */
+        VIEW_GONE,        /* this child wrote below a directory that `other` has taken away: lost */
+    } kind;
+    guint64 other; /* view_options.label of the other child; 0: the parent itself */
+};
+void view_conflict_free(struct view_conflict *conflict);
+
+/*
+ * `child` is no longer mounted (view_wait()) or never was. Its delta becomes part of the view that
+ * its snapshot is of, whose mount is told before this returns (by this thread, which must not
+ * answer requests); where both have written, the child wins. What it learned and wrote goes to the
+ * parent's record as that of `process` there (0: not known). `conflicts` (struct view_conflict *,
+ * or NULL) is added to. view_free(child) is all that may follow. An error means that files could
+ * not be moved (disk full, …): the parent then has a part of the delta, and is not to be kept.
+ */
+bool view_commit(struct view *child, guint32 process, GPtrArray *conflicts, GError **error);
 
 #endif
