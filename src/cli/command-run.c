@@ -13,6 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* --check was not given. */
+#define NO_CHECK (-1)
+
 struct arguments {
     char **inputs, **outputs, **variables;
     char *directory, *stdin_file, *commit, *events;
@@ -78,7 +81,7 @@ static enum parsed parse(int argc, char **argv, struct arguments *out)
     const struct usage usage = {
         .name = "run",
         .arguments = "[--] COMMAND [ARGUMENT…]",
-        .summary = "Run a command sealed, or reuse its result.",
+        .summary = "Run a command observed, or sealed, or reuse its result.",
         .entries = entries,
         .least = 1,
         .most = -1,
@@ -107,15 +110,21 @@ static bool check_arguments(const struct arguments *arguments, enum commit_polic
         return fault_set(error, FAULT_USAGE, "--commit=%s: must be always, success or never",
                          arguments->commit);
     if (!(arguments->timeout >= 0) || arguments->timeout > 1e9)
-        return fault_set(error, FAULT_USAGE, "--timeout: must be a number of seconds above 0");
+        return fault_set(error, FAULT_USAGE,
+                         "--timeout: must be a number of seconds, or 0 for no limit");
     if (arguments->jobs < 0 || arguments->jobs > 4096)
         return fault_set(error, FAULT_USAGE, "-j %d: must be a number of threads, 1 to 4096",
                          arguments->jobs);
-    if (arguments->check < 0 || arguments->check == 1 || arguments->check > 100000)
-        return fault_set(error, FAULT_USAGE, "--check %d: must be 2 or more", arguments->check);
+    if (arguments->check != NO_CHECK && (arguments->check < 2 || arguments->check > 100000))
+        return fault_set(error, FAULT_USAGE, "--check %d: must be 2 to 100000", arguments->check);
     if (arguments->view && (arguments->sealed || arguments->inputs != NULL))
         return fault_set(error, FAULT_USAGE,
                          "--view shows everything; it goes neither with --sealed nor with -i");
+    if (arguments->view && arguments->keep)
+        return fault_set(error, FAULT_USAGE,
+                         "--view lays nothing out that --keep-sandbox could keep");
+    if (arguments->check != NO_CHECK && arguments->keep)
+        return fault_set(error, FAULT_USAGE, "--check keeps no sandbox");
     if (arguments->argv[0][0] == '\0')
         return fault_set(error, FAULT_USAGE, "the command is an empty word");
     return true;
@@ -174,7 +183,7 @@ static bool wants_view(const struct arguments *arguments, const char *workspace)
 {
     /* A view has a /dev of its own, with nothing of the host's. */
     return arguments->view || (!arguments->sealed && !g_str_has_prefix(workspace, "/dev/") &&
-                               arguments->inputs == NULL && arguments->check == 0 &&
+                               arguments->inputs == NULL && arguments->check == NO_CHECK &&
                                !arguments->keep && access("/dev/fuse", R_OK | W_OK) == 0);
 }
 
@@ -274,8 +283,8 @@ static int run_with(struct session *session, const struct arguments *arguments,
         .output = forward,
         .user = &output,
     };
-    int status = arguments->check > 0 ? run_check(session, &request, sink, arguments->check)
-                                      : run_once(session, &request, arguments->view, sink);
+    int status = arguments->check != NO_CHECK ? run_check(session, &request, sink, arguments->check)
+                                              : run_once(session, &request, arguments->view, sink);
     if (output.failure == 0)
         return status;
     fprintf(stderr, "vial: what the command printed did not all arrive: %s\n",
@@ -323,7 +332,7 @@ static int run_in_session(const struct arguments *arguments, enum commit_policy 
 
 int command_run(int argc, char **argv)
 {
-    struct arguments arguments = { 0 };
+    struct arguments arguments = { .check = NO_CHECK };
     enum commit_policy policy;
     g_autoptr(GError) error = NULL;
     enum parsed parsed = parse(argc, argv, &arguments);

@@ -14,7 +14,7 @@ static const struct command {
     command_main run;
     const char *summary;
 } commands[] = {
-    { "run", command_run, "run a command sealed, or reuse its result" },
+    { "run", command_run, "run a command, or reuse its result" },
     { "why", command_why, "explain why a run was reused or not" },
     { "trace", command_trace, "show what a run saw and wrote" },
     { "log", command_log, "list recorded runs" },
@@ -27,7 +27,8 @@ static const struct command {
 static int print_help(FILE *stream, int status)
 {
     fputs("Usage: vial COMMAND [OPTION…] [ARGUMENT…]\n\n"
-          "Runs any command sealed, and never repeats a run whose inputs are unchanged.\n\n",
+          "Runs any command, and never repeats a run while nothing that it looked at has "
+          "changed.\n\n",
           stream);
     for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
         fprintf(stream, "  %-8s %s\n", commands[i].name, commands[i].summary);
@@ -73,16 +74,16 @@ int main(int argc, char **argv)
     }
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
         return print_help(stdout, EXIT_OK);
-    if (strcmp(name, "help") == 0 && argc == 3 && find(argv[2]) != NULL) {
-        char *help[] = { argv[2], (char *)"--help", NULL };
-        return find(argv[2])->run(2, help);
-    }
-    if (strcmp(name, "help") == 0)
+    bool help = strcmp(name, "help") == 0;
+    if (help && argc == 2)
         return print_help(stdout, EXIT_OK);
+    if (help)
+        name = argv[2];
     const struct command *command = find(name);
     if (command == NULL) {
         fprintf(stderr, "vial: there is no command %s; `vial --help` lists them\n", name);
         return EXIT_USAGE;
     }
-    return command->run(argc - 1, argv + 1);
+    char *help_words[] = { (char *)name, (char *)"--help", NULL };
+    return help ? command->run(2, help_words) : command->run(argc - 1, argv + 1);
 }

@@ -120,6 +120,13 @@ program() {
     contains "$stderr" no-such-file
     exits 125 vial run -i /etc/passwd -- true
     contains "$stderr" "outside the workspace"
+    exits 125 vial run --check 0 true
+    exits 125 vial run --timeout -1 true
+}
+
+@test "nothing that --keep-sandbox would be asked for in vain is accepted" {
+    exits 125 vial run --view --keep-sandbox true
+    exits 125 vial run --check 2 --keep-sandbox true
 }
 
 @test "a timeout ends the whole tree with 124" {

@@ -85,6 +85,13 @@ complete_line() {
     same "store: $(cat in-help)" "store: $(man_options vial-store)"
 }
 
+@test "help: vial help COMMAND is vial COMMAND --help, and no command is an error" {
+    exits 0 vial help gc
+    same "$output" "$(vial gc --help)"
+    exits 2 vial help no-such-command
+    contains "$stderr" no-such-command
+}
+
 @test "help: --version prints name and version, and the options of vial are those of vial(1)" {
     exits 0 vial --version
     [[ $output =~ ^vial\ [0-9]+\.[0-9]+\.[0-9]+$ ]] || fail "$(show)"
