@@ -56,6 +56,24 @@ covered() {
     covered git clone -q . clone
 }
 
+# What leaves a name that cannot be stored has no trace; of the others there are enough.
+@test "what random programs learned is on record" {
+    local player=$WORK/.player seed traced=0
+    cp "$(dirname "$VIAL")/test/oracle/oracle-play" "$player"
+    for seed in $(seq 2 "${TRACED_SEEDS:-25}"); do
+        "$player" build "$seed-$seed" programs
+        vial run --view -- strace -f -y -s 4096 -o log "$player" run "$seed-$seed" programs >/dev/null 2>errors ||
+            fail "seed $seed:" "$(tail -n 20 errors)"
+        if vial trace --json >"$BATS_TEST_TMPDIR/trace" 2>/dev/null; then
+            run "$ROOT/test/oracle/trace-oracle" log "$BATS_TEST_TMPDIR/trace" "$WORK"
+            [[ $status == 0 ]] || fail "seed $seed:" "$output"
+            traced=$((traced + 1))
+        fi
+        rm -rf programs log
+    done
+    ((traced > 10)) || fail "only $traced runs were kept"
+}
+
 @test "a fact that is missing is found missing" {
     vial run --view -- strace -f -y -s 4096 -o log cat linked.h include/a.h sub/second
     facts=$(vial trace --json)
