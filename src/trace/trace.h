@@ -327,6 +327,12 @@ void trace_clock_flush(struct trace_clock *clock, struct store_batch *batch);
 struct trace_state *trace_host_state_new(const char *root, struct stat_cache *cache,
                                          struct trace_clock *clock);
 
+/*
+ * The inputs of a sealed command as a view shows them: one mode for each kind of thing, no extended
+ * attributes, and times that follow from contents, so that TIME is never asked of it.
+ */
+struct trace_state *trace_tree_state_new(struct tree *tree);
+
 /* A seal_hash whose `user` is a host state with the recorder's root; uses several threads. */
 void trace_host_hash(struct seal_item *items, size_t count, void *state);
 

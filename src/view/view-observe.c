@@ -283,6 +283,14 @@ static char *entry_path_below(const struct node *directory, const char *name)
     return g_strconcat(path[1] == '\0' ? "" : path, "/", name, NULL);
 }
 
+/* Times in a tree follow from contents (view_options.time): there those are what was learned. */
+static guint32 by_content(const struct node *node, guint32 aspects)
+{
+    bool tree = node->content != NULL;
+    return tree && (aspects & TRACE_TIME) != 0 ? (aspects & ~(guint32)TRACE_TIME) | TRACE_CONTENT
+                                               : aspects;
+}
+
 static void note(struct view *view, const struct node *node, const char *path, guint32 aspects,
                  guint32 process)
 {
@@ -295,7 +303,7 @@ static void note(struct view *view, const struct node *node, const char *path, g
         .time = node->mtime,
         .xattrs = node->xattrs_below,
     };
-    recorder_note(view->recorder, path, aspects, process, &sight);
+    recorder_note(view->recorder, path, by_content(node, aspects), process, &sight);
 }
 
 static void note_own_name(const struct request *request, struct node *node, guint32 aspects)
