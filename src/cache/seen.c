@@ -136,6 +136,11 @@ void seen_free(struct seen *seen)
     g_free(seen);
 }
 
+bool seen_is_empty(const struct seen *seen)
+{
+    return seen->executions->len == 0;
+}
+
 static struct execution_seen *execution_at(const struct seen *seen, guint index)
 {
     return seen->executions->pdata[index];
@@ -530,7 +535,7 @@ bool seen_find(struct seen *seen, struct trace_state *state, struct digest *key,
 /* --- recording -------------------------------------------------------------------------------- */
 
 bool seen_record(const struct seen *seen, struct store_batch *batch, const struct trace *trace,
-                 struct seen_entry *out, GError **error)
+                 const struct digest *key, struct seen_entry *out, GError **error)
 {
     g_autoptr(path_set) set = path_set_of(trace);
     g_autoptr(GByteArray) values = g_byte_array_new();
@@ -538,7 +543,10 @@ bool seen_record(const struct seen *seen, struct store_batch *batch, const struc
     g_autoptr(GArray) entries = g_array_new(FALSE, FALSE, sizeof(struct seen_entry));
     guint8 record[KEY_SIZE];
     trace_values(trace, values);
-    trace_strong_key(&seen->weak, path_set_digest(set), values, &out->key);
+    if (key != NULL)
+        out->key = *key;
+    else
+        trace_strong_key(&seen->weak, path_set_digest(set), values, &out->key);
     if (!store_batch_put(batch, g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes),
                          &out->path_set, error) ||
         !store_batch_put(batch, values->data, values->len, &out->values, error))

@@ -22,8 +22,10 @@ struct seen *seen_load(struct store *store, const struct digest *weak);
 void seen_free(struct seen *seen);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(seen, seen_free)
 
+bool seen_is_empty(const struct seen *seen);
+
 /*
- * The strong key of the newest execution that would see the same in `state`. False: there is none;
+ * The key of the newest execution that would see the same in `state`. False: there is none;
  * *reason (owned by the caller) then says what differs from the newest one. False with an error:
  * the state has no answer now.
  */
@@ -32,15 +34,18 @@ bool seen_find(struct seen *seen, struct trace_state *state, struct digest *key,
 
 struct seen_entry {
     struct digest path_set, values; /* blobs */
-    struct digest key;              /* strong: of the result */
+    struct digest key;              /* of the result */
 };
 
-/* Let `batch` record an execution as the newest. */
+/*
+ * Let `batch` record an execution as the newest. Its result has the key `key`, or, if that is NULL,
+ * the strong key of what it saw.
+ */
 bool seen_record(const struct seen *seen, struct store_batch *batch, const struct trace *trace,
-                 struct seen_entry *out, GError **error);
+                 const struct digest *key, struct seen_entry *out, GError **error);
 
 /*
- * All that was recorded of the execution whose result has the strong key `key`. FAULT_MISSING: that
+ * All that was recorded of the execution whose result has the key `key`. FAULT_MISSING: that
  * is no execution in a view, or it is not kept any more.
  */
 struct trace *seen_trace(struct store *store, const struct digest *key, GError **error);

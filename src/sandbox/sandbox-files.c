@@ -66,7 +66,7 @@ static char *literal_parent(const char *pattern)
 }
 
 /* The working directory, and those that declared outputs are to appear in. */
-static struct tree *complete_inputs(const struct action *action, GError **error)
+struct tree *sandbox_provided(const struct action *action, GError **error)
 {
     struct tree *tree = with_directory(action->inputs, action->directory, error);
     for (char **output = action->outputs; tree != NULL && output != NULL && *output; output++) {
@@ -97,7 +97,7 @@ static void borrow_mask(bool begin)
 
 bool sandbox_complete(struct files *files, GError **error)
 {
-    files->provided = complete_inputs(files->request->action, error);
+    files->provided = sandbox_provided(files->request->action, error);
     files->known = stat_cache_new(NULL);
     return files->provided != NULL;
 }
@@ -281,6 +281,33 @@ static struct tree *overlaid(const struct files *files, struct tree *before, str
     return after;
 }
 
+struct rewritten {
+    const struct tree *before;
+    struct recorder *recorder;
+};
+
+/*
+ * What was written as it was is no output, so what it was has to be on record, though nobody may
+ * have read it: had it been something else, it would be one.
+ */
+static bool note_rewritten(const char *path, const struct tree_entry *entry, void *user)
+{
+    const struct rewritten *rewritten = user;
+    const struct tree_entry *before = tree_lookup(rewritten->before, path);
+    if (before == NULL || entry->kind == TREE_DIRECTORY || !tree_entry_equal(before, entry))
+        return true;
+    g_autofree char *absolute = g_strconcat("/", path, NULL);
+    bool link = before->kind == TREE_SYMLINK;
+    const struct sight sight = {
+        .kind = link ? TRACE_LINK : TRACE_FILE,
+        .mode = before->executable ? 0755 : 0644,
+        .digest = link ? NULL : &before->digest,
+        .target = before->target,
+    };
+    recorder_note(rewritten->recorder, absolute, link ? TRACE_TARGET : TRACE_CONTENT, 0, &sight);
+    return true;
+}
+
 /* --- outputs ---------------------------------------------------------------------------------- */
 
 /* Set result->deleted, and *outputs: all of `after` if outputs are declared, else the difference.
@@ -347,6 +374,9 @@ bool sandbox_collect(struct files *files, struct execution *out, GError **error)
         fchmod(files->work, 0755); /* `chmod 0 .` took away our own way in */
     if (!capture(files, select, &captured, error))
         return false;
+    struct rewritten rewritten = { before, files->recorder };
+    if (files->recorder != NULL)
+        tree_walk(captured.tree, note_rewritten, &rewritten);
     g_autoptr(tree) after = files->deleted == NULL ? tree_ref(captured.tree)
                                                    : overlaid(files, before, captured.tree, error);
     bool ok = after != NULL && compare(files, before, after, out->result, &out->outputs, error) &&

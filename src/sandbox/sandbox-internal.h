@@ -153,6 +153,7 @@ struct sandbox {
     struct executor executor;        /* first */
     const struct sandbox_view *view; /* or NULL */
     bool serve;
+    struct recorder *recorder; /* of a served run, or NULL */
     enum sandbox_level level;
     unsigned vary;
     int base; /* <scratch>/vial-<uid>, verified to be ours */
@@ -203,10 +204,11 @@ struct files {
     int work;
     const char *name; /* its path, for messages */
     bool separate;
-    GPtrArray *deleted;       /* char *, sorted: what a view says is gone; or NULL */
-    struct tree *provided;    /* the inputs and the directories that the action relies on */
-    struct stat_cache *known; /* what materialising learned about them */
-    GHashTable *modes;        /* path -> mode that had to be widened for reading; or NULL */
+    struct recorder *recorder; /* or NULL */
+    GPtrArray *deleted;        /* char *, sorted: what a view says is gone; or NULL */
+    struct tree *provided;     /* the inputs and the directories that the action relies on */
+    struct stat_cache *known;  /* what materialising learned about them */
+    GHashTable *modes;         /* path -> mode that had to be widened for reading; or NULL */
 };
 bool sandbox_complete(struct files *files, GError **error); /* sets `provided` and `known` */
 bool sandbox_provide(struct files *files, GError **error);  /* lays out what is provided */

@@ -132,6 +132,7 @@ bool sandbox_run(struct executor *executor, const struct execution_request *requ
         .work = openat(launch.directory, "work", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
         .name = name,
         .separate = sandbox->separate,
+        .recorder = sandbox->recorder,
     };
     out->result = result_new();
     bool ok = (files.work >= 0 || fault_errno(error, errno, "cannot open %s", name)) &&

@@ -49,6 +49,7 @@ static struct view *make_view(const struct sandbox *sandbox, const struct launch
         options.store = files->request->store;
         options.time = SANDBOX_INPUT_TIME;
         options.compiled_time = SANDBOX_COMPILED_TIME;
+        options.recorder = sandbox->recorder;
     } else {
         options.owner = geteuid();
         options.group = getegid();

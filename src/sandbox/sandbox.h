@@ -59,6 +59,12 @@ struct sandbox_view {
     bool plain;                /* view_options.plain */
 };
 
+/*
+ * What a sealed command finds at the root of its inputs: these, and the directories that it may
+ * count on. Owned by the caller. FAULT_CONFLICT: an input is in the way of such a directory.
+ */
+struct tree *sandbox_provided(const struct action *action, GError **error);
+
 /* What an observed command reads in /proc/cpuinfo: for its key. Caller frees. */
 char *sandbox_processors(void);
 
@@ -66,6 +72,8 @@ struct sandbox_options {
     enum sandbox_level level;
     bool serve; /* sealed: inputs are shown by a view rather than laid out, so that set-up costs the
                    same however many there are. Needs /dev/fuse; not with vary, nor to be kept */
+    struct recorder *recorder; /* of a served run: what it learns of its inputs, whose root is "/";
+                                  NULL: nobody wants to know */
     const struct sandbox_view *view; /* NULL: sealed. Must live as long as the executor */
     const char *scratch;             /* directories are made below this; NULL: $TMPDIR or /tmp */
     unsigned vary; /* 0: nothing; n: the n-th variation of --check (doc/check.md) */

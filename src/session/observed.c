@@ -14,6 +14,7 @@ struct observed {
     struct session *session; /* borrowed, as is the store */
     struct store *store;
     struct trace_clock *clock;
+    struct tree *provided; /* to a sealed run; NULL: it is not */
     struct seen *seen;
     struct recorder *recorder;
     struct trace_state *times;
@@ -35,6 +36,7 @@ void observed_free(struct observed *observed)
     if (observed == NULL)
         return;
     trace_unref(observed->trace);
+    tree_unref(observed->provided);
     trace_state_free(observed->times);
     recorder_free(observed->recorder);
     seen_free(observed->seen);
@@ -83,6 +85,28 @@ void observed_add_platform(const struct session *session, char ***platform)
     *platform = (char **)g_ptr_array_free(list, FALSE);
 }
 
+/* --- sealed runs ------------------------------------------------------------------------------ */
+
+bool observed_provide(struct observed *observed, const struct action *action, struct digest *weak,
+                      GError **error)
+{
+    tree_unref(observed->provided);
+    observed->provided = sandbox_provided(action, error);
+    if (observed->provided == NULL)
+        return false;
+    if (action->outputs == NULL)
+        return true;
+    g_autoptr(glob) select = action_output_glob(action, error);
+    if (select == NULL)
+        return false;
+    g_autoptr(tree) among = tree_subset(observed->provided, select);
+    char one[DIGEST_TEXT_SIZE], other[DIGEST_TEXT_SIZE];
+    g_autofree char *both =
+        g_strconcat(digest_print(weak, one), " ", digest_print(tree_digest(among), other), NULL);
+    digest_of(both, strlen(both), weak);
+    return true;
+}
+
 /* --- looking up ------------------------------------------------------------------------------- */
 
 static struct trace_state *host_state(const struct observed *observed)
@@ -95,7 +119,12 @@ bool observed_find(struct observed *observed, const struct digest *weak, struct 
 {
     seen_free(observed->seen);
     observed->seen = seen_load(observed->store, weak);
-    g_autoptr(trace_state) state = host_state(observed);
+    *reason = NULL;
+    if (observed->provided != NULL && seen_is_empty(observed->seen))
+        return false; /* that there are no other inputs says more */
+    g_autoptr(trace_state) state = observed->provided != NULL
+                                       ? trace_tree_state_new(observed->provided)
+                                       : host_state(observed);
     return seen_find(observed->seen, state, key, reason, error);
 }
 
@@ -104,7 +133,8 @@ bool observed_find(struct observed *observed, const struct digest *weak, struct 
 struct recorder *observed_recorder(struct observed *observed)
 {
     if (observed->recorder == NULL)
-        observed->recorder = recorder_new(observed->session->root);
+        observed->recorder =
+            recorder_new(observed->provided != NULL ? "/" : observed->session->root);
     return observed->recorder;
 }
 
@@ -139,7 +169,8 @@ bool observed_record(struct observed *observed, struct store_batch *batch,
     g_autoptr(GBytes) bytes = trace_encode(observed->trace);
     if (!store_batch_put(batch, g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes), &trace,
                          error) ||
-        !seen_record(observed->seen, batch, observed->trace, &entry, error))
+        !seen_record(observed->seen, batch, observed->trace,
+                     observed->provided != NULL ? key : NULL, &entry, error))
         return false;
     *key = entry.key;
     keep(result, &entry.path_set);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A run in a view, as far as it differs from a sealed one: its inputs are not named beforehand but
- * found out, so that looking up takes two phases and recording comes after the fact.
+ * A run in a view: what it sees is found out, so that looking up takes two phases and recording
+ * comes after the fact. The inputs of a sealed run are named beforehand; which of them it looked at
+ * is found out all the same, so that an edit of another is a hit.
  *
- * Life cycle: observed_new() … observed_find() … with observed_recorder() while the command runs …
- * observed_seal() when it has ended … observed_record(), observed_learn() … observed_free().
+ * Life cycle: observed_new() … observed_provide() if it is sealed … observed_find() … with
+ * observed_recorder() while the command runs … observed_seal() when it has ended …
+ * observed_record(), observed_learn() … observed_free().
  */
 #ifndef SESSION_OBSERVED_H
 #define SESSION_OBSERVED_H
@@ -19,12 +21,20 @@ struct observed *observed_new(struct session *session, struct store *store);
 void observed_free(struct observed *observed);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(observed, observed_free)
 
+/*
+ * The action is sealed, and a view shows it its inputs. `weak` becomes the key that what it sees is
+ * found by: of the action without its inputs, but with those that lie where outputs are declared,
+ * since they are output whether it looks at them or not.
+ */
+bool observed_provide(struct observed *observed, const struct action *action, struct digest *weak,
+                      GError **error);
+
 /* Properties of the platform that a view shows: who and where the caller is. Replaces *platform. */
 void observed_add_platform(const struct session *session, char ***platform);
 
 /*
- * Has an earlier execution of the action `weak` seen what one would see now? Sets *key to its
- * strong key. False: *reason says why not (owned by the caller), or there is an error.
+ * Has an earlier execution of the action `weak` seen what one would see now? Sets *key to that of
+ * its result. False: *reason says why not (owned by the caller), or there is an error.
  */
 bool observed_find(struct observed *observed, const struct digest *weak, struct digest *key,
                    char **reason, GError **error);
@@ -36,8 +46,8 @@ struct trace_state *observed_times(struct observed *observed); /* borrowed: for 
 const char *observed_seal(struct observed *observed);
 
 /*
- * Let `batch` record what an execution of `weak` has seen; *key is the strong key; `result` learns
- * what to keep.
+ * Let `batch` record what an execution of `weak` has seen; `result` learns what to keep. *key is
+ * the action's if it is sealed; else it is set to the strong key.
  */
 bool observed_record(struct observed *observed, struct store_batch *batch,
                      const struct digest *weak, struct result *result, struct digest *key,

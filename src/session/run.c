@@ -36,8 +36,11 @@ struct run {
     GPtrArray *fifos;     /* char *: FIFOs among them, which only own outputs may be; or NULL */
     struct tree *stale;   /* what declared outputs are before the run; or NULL */
     struct own *own;
-    struct observed *observed; /* NULL: it is sealed */
-    struct digest weak, key;
+    struct observed *observed; /* NULL: nobody has looked yet */
+    bool watched;              /* it is sealed, and `observed` learns what it looks at */
+    struct digest weak, key;   /* while there is no hit, of the action */
+    struct digest seen_weak;   /* what a sealed run's facts are found by */
+    struct digest found;       /* key of the result in `cached` */
     gint64 newest;
     struct cached cached;
     struct execution execution;
@@ -253,16 +256,33 @@ static bool make_key(struct run *run, GError **error)
 /* --- reuse ------------------------------------------------------------------------------------ */
 
 /* The first phase has found out what to ask; this is the second. */
-static bool find_seen(struct run *run)
+static bool find_seen(struct run *run, const struct digest *weak)
 {
     g_autoptr(GError) error = NULL;
-    if (observed_find(run->observed, &run->weak, &run->key, &run->reason, &error)) {
-        run->out->key = run->key;
-        return cache_find(run->store, &run->key, run->request->cache_failures, &run->cached);
+    if (observed_find(run->observed, weak, &run->found, &run->reason, &error)) {
+        cached_clear(&run->cached);
+        return cache_find(run->store, &run->found, run->request->cache_failures, &run->cached);
     }
     if (error != NULL)
         run->reason = g_strdup(error->message);
     return false;
+}
+
+static bool begin_watch(struct run *run)
+{
+    observed_free(run->observed);
+    run->observed = observed_new(run->session, run->store);
+    run->seen_weak = run->weak;
+    return observed_provide(run->observed, run->action, &run->seen_weak, NULL);
+}
+
+/* By the key that covers all inputs; or one that differs from it in what was never looked at. */
+static bool find_sealed(struct run *run)
+{
+    run->found = run->key;
+    if (cache_find(run->store, &run->key, run->request->cache_failures, &run->cached))
+        return true;
+    return begin_watch(run) && find_seen(run, &run->seen_weak);
 }
 
 static bool look_up(struct run *run)
@@ -277,14 +297,14 @@ static bool look_up(struct run *run)
         run->reason = g_strdup("--no-cache");
     else if (run->request->refresh)
         run->reason = g_strdup("--refresh");
-    else if (run->request->view)
-        hit = find_seen(run);
     else
-        hit = cache_find(run->store, &run->key, run->request->cache_failures, &run->cached);
+        hit = run->request->view ? find_seen(run, &run->weak) : find_sealed(run);
     if (!hit && run->reason == NULL)
         run->reason = g_strdup(run->cached.reason);
+    if (hit)
+        run->out->key = run->found;
     event_emit(run->session->sink, EVENT_LOOKUP,
-               { "key", EVENT_TEXT, .text = digest_print(&run->key, text) },
+               { "key", EVENT_TEXT, .text = digest_print(hit ? &run->found : &run->key, text) },
                { "result", EVENT_TEXT, .text = hit ? "hit" : "miss" },
                { "reason", EVENT_TEXT, .text = run->reason });
     return hit;
@@ -410,10 +430,12 @@ static bool deliver(struct run *run, GError **error)
             g_propagate_error(error, g_steal_pointer(&local));
         g_free(run->reason);
         run->reason = g_strdup("a stored output is gone or damaged");
+        run->out->key = run->key;
         cached_clear(&run->cached);
         return false;
     }
     run->out->hit = true;
+    run->key = run->found;
     replay(run, out_bytes, err_bytes);
     report_missing(run, result);
     finish(run, result, true);
@@ -504,20 +526,33 @@ static bool can_serve(const struct run *run)
     return !run->request->keep && !run->no_serve && access("/dev/fuse", R_OK | W_OK) == 0;
 }
 
+/* Is what a sealed run looks at on record? Where it has its inputs as files, nobody sees that. */
+static bool can_watch(struct run *run)
+{
+    return !run->request->view && !run->request->no_cache && run->request->vary == 0 &&
+           run->level == SANDBOX_NAMESPACES && can_serve(run) &&
+           (!run->request->refresh || begin_watch(run));
+}
+
 static bool execute(struct run *run, struct store_batch *batch, GError **error)
 {
-    const struct sandbox_view view = {
+    struct sandbox_view view = {
         .workspace = run->session->root,
-        .recorder = run->observed == NULL ? NULL : observed_recorder(run->observed),
-        .times = run->observed == NULL ? NULL : observed_times(run->observed),
         .plain = run->request->view_plain,
     };
     struct sandbox_options options = {
         .level = run->level,
         .vary = run->request->vary,
-        .view = run->request->view ? &view : NULL,
         .serve = can_serve(run),
     };
+    run->watched = can_watch(run);
+    if (run->request->view) {
+        view.recorder = observed_recorder(run->observed);
+        view.times = observed_times(run->observed);
+        options.view = &view;
+    } else if (run->watched) {
+        options.recorder = observed_recorder(run->observed);
+    }
     struct executor *executor = sandbox_new(&options, error);
     if (executor == NULL)
         return false;
@@ -554,7 +589,7 @@ static const char *refusal(const struct run *run)
         return "the store could not be written";
     if (run->action->network)
         return "it could use the network";
-    const char *unseen = run->observed == NULL ? NULL : observed_seal(run->observed);
+    const char *unseen = run->request->view ? observed_seal(run->observed) : NULL;
     return unseen != NULL ? unseen : cache_refusal(run->execution.result);
 }
 
@@ -586,6 +621,17 @@ static bool store_observed(struct run *run, struct store_batch *batch)
     return run->refusal == NULL;
 }
 
+/* By what else it may be found: what it looked at. */
+static bool store_seen(struct run *run, struct store_batch *batch)
+{
+    g_autoptr(GError) error = NULL;
+    struct digest key = run->key;
+    return !run->watched || observed_seal(run->observed) != NULL ||
+           observed_record(run->observed, batch, &run->seen_weak, run->execution.result, &key,
+                           &error) ||
+           fail_to_store(run, error);
+}
+
 /* Result, own outputs, action and what was learned about files: all in one commit, or none. */
 static bool store_result(struct run *run, struct store_batch *batch)
 {
@@ -602,7 +648,7 @@ static bool store_result(struct run *run, struct store_batch *batch)
         own_forget(run->own, &present, run->execution.outputs, result);
         own_record(run->own, batch, &run->weak);
     }
-    if (run->refusal == NULL)
+    if (run->refusal == NULL && store_seen(run, batch))
         cache_record(batch, &run->key, result);
     stat_cache_flush(run->session->stats, batch);
     if (action_store(run->action, batch, &ignored, &error) && store_batch_commit(batch, &error))

@@ -234,7 +234,7 @@ static void explain(struct session *session, const struct search *search, GStrin
     describe_run(text, search->number, search->run);
     if (search->run->hit)
         g_string_append(text,
-                        " was reused: arguments, environment, machine and inputs are those of ");
+                        " was reused: arguments, environment, machine and what it saw are those of ");
     else
         g_string_append_printf(text, " ran: %s.\n",
                                search->run->reason == NULL ? "no reason is recorded"

@@ -118,7 +118,7 @@ static void run(struct machine *machine, program program)
     g_autoptr(seen) seen = seen_load(machine->store, &machine->weak);
     g_autoptr(store_batch) batch = store_batch_new(machine->store);
     g_autoptr(tree) outputs = execute(machine, program, &trace, &deleted);
-    g_assert_true(seen_record(seen, batch, trace, &entry, NULL));
+    g_assert_true(seen_record(seen, batch, trace, NULL, &entry, NULL));
     keep_result(machine, batch, &entry.key, outputs, deleted);
     g_assert_true(store_batch_commit(batch, NULL));
     commit(machine, outputs, deleted);
