@@ -338,6 +338,17 @@ static bool compare(const struct files *files, struct tree *before, struct tree 
     return *outputs != NULL;
 }
 
+/* A FIFO is in no tree. */
+static bool selects_fifo(const struct glob *glob, const struct result *result)
+{
+    for (guint i = 0; i < result->extras->len; i++) {
+        const struct output_extra *extra = result->extras->pdata[i];
+        if (extra->fifo && glob_match(glob, extra->path, false))
+            return true;
+    }
+    return false;
+}
+
 /* Declared outputs that nothing matched. */
 static bool find_missing(const struct action *action, struct tree *outputs, struct result *result,
                          GError **error)
@@ -351,7 +362,7 @@ static bool find_missing(const struct action *action, struct tree *outputs, stru
         if (!glob_add(one, "", *output, error))
             return false;
         g_autoptr(tree) matched = tree_subset(outputs, one);
-        if (tree_size(matched) == 0)
+        if (tree_size(matched) == 0 && !selects_fifo(one, result))
             g_ptr_array_add(missing, path != NULL ? g_steal_pointer(&path) : g_strdup(*output));
     }
     if (missing->len > 0) {
@@ -380,11 +391,11 @@ bool sandbox_collect(struct files *files, struct execution *out, GError **error)
     g_autoptr(tree) after = files->deleted == NULL ? tree_ref(captured.tree)
                                                    : overlaid(files, before, captured.tree, error);
     bool ok = after != NULL && compare(files, before, after, out->result, &out->outputs, error) &&
-              store_batch_put_tree(files->request->batch, out->outputs, error) &&
-              find_missing(action, out->outputs, out->result, error);
+              store_batch_put_tree(files->request->batch, out->outputs, error);
     if (ok) {
         out->result->outputs = *tree_digest(out->outputs);
         sandbox_note_extras(files, out->outputs, captured.unsupported, out->result);
+        ok = find_missing(action, out->outputs, out->result, error);
     }
     capture_clear(&captured);
     return ok;

@@ -64,14 +64,31 @@ static bool go(const struct sandbox *sandbox, struct launch *launch, struct file
            sandbox_watch(launch, request, out->result, error);
 }
 
-/* Of an observed run nothing is known beforehand, so what is gone is known from the view alone. */
-static void tell_deleted(struct files *files, struct result *result)
+/*
+ * Of an observed run nothing is known beforehand, so what is gone is known from the view alone. A
+ * pattern may be for directories only, so the workspace says what it was.
+ */
+static bool tell_deleted(const struct files *files, struct result *result, GError **error)
 {
-    if (files->deleted->len == 0)
-        return;
-    g_ptr_array_add(files->deleted, NULL);
-    result->deleted = g_strdupv((char **)files->deleted->pdata);
-    g_ptr_array_set_size(files->deleted, files->deleted->len - 1);
+    const struct execution_request *request = files->request;
+    g_autoptr(GPtrArray) told = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(glob) outputs = NULL;
+    if (request->action->outputs != NULL &&
+        (outputs = action_output_glob(request->action, error)) == NULL)
+        return false;
+    for (guint i = 0; i < files->deleted->len; i++) {
+        const char *path = files->deleted->pdata[i];
+        struct stat status;
+        bool directory = fstatat(request->workspace, path, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+                         S_ISDIR(status.st_mode);
+        if (outputs == NULL || glob_match(outputs, path, directory))
+            g_ptr_array_add(told, g_strdup(path));
+    }
+    if (told->len == 0)
+        return true;
+    g_ptr_array_add(told, NULL);
+    result->deleted = (char **)g_ptr_array_free(g_steal_pointer(&told), FALSE);
+    return true;
 }
 
 /* Inputs are not laid out but served; what was written is laid out instead. */
@@ -84,7 +101,7 @@ static bool go_served(const struct sandbox *sandbox, struct launch *launch, stru
         view != NULL && go(sandbox, launch, files, out, error) &&
         sandbox_view_finish(sandbox, view, files->work, files->deleted, &out->elsewhere, error);
     if (ok && sandbox->view != NULL)
-        tell_deleted(files, out->result);
+        ok = tell_deleted(files, out->result, error);
     if (!ok)
         sandbox_land(launch); /* nobody is left to ask the view, which can then go */
     return ok;

@@ -179,7 +179,7 @@ static const struct tree_entry *captured(const struct commit *commit, const char
         return entry;
     if ((entry = tree_lookup(commit->present, path)) != NULL)
         return entry;
-    *covered = (commit->stale_glob != NULL && glob_match(commit->stale_glob, path, false)) ||
+    *covered = (commit->stale != NULL && glob_match(commit->stale_glob, path, false)) ||
                commit->present_glob == NULL || glob_match(commit->present_glob, path, false);
     return NULL;
 }

@@ -87,10 +87,10 @@ struct commit {
     struct store *store;
     const struct tree *present;      /* the inputs as captured, own outputs included */
     const struct glob *present_glob; /* what `present` covers */
-    const struct tree *inputs; /* the same with own outputs rolled back: what the action saw */
-    const GPtrArray *fifos;    /* char *: FIFOs beside `present`, all own outputs; NULL: none */
-    const struct tree *stale;  /* declared outputs as they were before; NULL: none declared */
-    const struct glob *stale_glob;
+    const struct tree *inputs;     /* the same with own outputs rolled back: what the action saw */
+    const GPtrArray *fifos;        /* char *: FIFOs beside `present`, all own outputs; NULL: none */
+    const struct tree *stale;      /* declared outputs as they were before; NULL: nobody looked */
+    const struct glob *stale_glob; /* the declared outputs; NULL: all */
     const struct tree *outputs;
     const struct result *result;
     bool times;     /* what was written has the time of the writing, even if it was there before */

@@ -110,6 +110,31 @@ load helper
     [[ ! -e d && -e keep ]]
 }
 
+@test "declared outputs of an observed run take the place of what was there, and nothing else changes" {
+    # shellcheck disable=SC2034
+    OBSERVED=1
+    for result in miss hit; do
+        echo old >out
+        mkdir -p dir
+        echo old >dir/f
+        echo mine >other
+        "$result" -o out -o dir -- sh -c 'rm -r dir other; echo new >out; mkdir dir; echo new >dir/g'
+        same "$stderr" ''
+        same "$(cat out other)" $'new\nmine'
+        same "$(ls dir)" g
+        rm dir/g
+    done
+    echo old >out
+    miss -o out -- rm out
+    [[ ! -e out ]]
+}
+
+@test "a declared FIFO has appeared" {
+    exits 0 vial run -o p -- mkfifo p
+    same "$stderr" ''
+    [[ -p p ]]
+}
+
 @test "a deletion spares what the user has put there" {
     mkdir d
     echo 1 >d/f
