@@ -165,7 +165,7 @@ bool engine_run(struct engine *engine, const struct engine_request *requests, gs
                 struct engine_result *results, GError **error);
 void engine_results_clear(struct engine_result *results, gsize count);
 
-/* End the run that goes on: its requests fail as cancelled. Async-signal-safe. */
+/* End the run that goes on, or else the next one: requests fail as cancelled. Async-signal-safe. */
 void engine_cancel(struct engine *engine);
 
 struct engine_statistics { /* of the last run */

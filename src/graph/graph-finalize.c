@@ -120,7 +120,7 @@ static struct graph_node make_node(struct final *final, guint id)
         set_add(self, param);
         const char *name =
             arena_text(arena, type_at(solver->input, solver->param_type[param])->name);
-        return (struct graph_node){ GRAPH_PARAM, name, name, names_of(solver, self), NULL, 0 };
+        return (struct graph_node){ GRAPH_PARAM, name, name, names_of(solver, self), NULL, 0, 0 };
     }
     const struct node *node = node_at(solver, id);
     bool query = node->kind == NODE_QUERY;
@@ -128,7 +128,9 @@ static struct graph_node make_node(struct final *final, guint id)
     struct graph_node made = { .kind = query ? GRAPH_QUERY : GRAPH_RULE,
                                .output = arena_text(arena, type_at(solver->input, output)->name),
                                .params = names_of(solver, query ? node->scope : node->high),
-                               .dependency_count = node->choice_count };
+                               .dependency_count = node->choice_count,
+                               .positional_count =
+                                   query ? 0 : solver->rules[node->of].positional };
     made.name = query ? made.output : arena_text(arena, solver->rules[node->of].name);
     struct graph_dependency *dependencies =
         arena_take(arena, node->choice_count * sizeof *dependencies);

@@ -82,6 +82,7 @@ struct graph_node {
     const char *const *params; /* sorted: what is consumed; of a query what it declares */
     const struct graph_dependency *dependencies; /* positional params, then gets, as declared */
     guint dependency_count;
+    guint positional_count; /* so many of them are positional params */
 };
 
 enum graph_fault {
