@@ -23,6 +23,7 @@ _vial_value() {
     -e | --env) _vial_reply -v "$2" ;;
     -i | --input | -o | --output | --stdin | --events) _vial_reply -f "$2" ;;
     --commit) _vial_reply -W 'always success never' "$2" ;;
+    --system) _vial_reply -W 'bind observe' "$2" ;;
     -j | --jobs | -n | --number | -p | --process | --timeout | --check | --max-size) ;;
     *) return 1 ;;
     esac
@@ -36,7 +37,7 @@ _vial_command_start() {
         case ${COMP_WORDS[index]} in
         --) ((++index <= COMP_CWORD)) && echo "$index" && return ;;
         -[Ceijo] | --directory | --env | --input | --jobs | --output | \
-            --stdin | --events | --timeout | --check | --commit)
+            --stdin | --events | --timeout | --check | --commit | --system)
             [[ ${COMP_WORDS[index + 1]-} == = ]] || ((index += 1))
             [[ ${COMP_WORDS[index + 1]-} == = ]] && ((index += 2))
             ((index += 1))

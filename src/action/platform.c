@@ -209,10 +209,28 @@ static struct glob *etc_selection(GPtrArray *list, bool sealed, bool observed)
     return select;
 }
 
+/* What the command is shown without being asked what it sees of it. */
+static bool add_system(struct stat_cache *cache, GPtrArray *list, const struct action *action,
+                       const char *isolation, GError **error)
+{
+    static const char *const releases[] = { "/etc/os-release", "/usr/lib/os-release", NULL };
+    bool observed = strcmp(isolation, PLATFORM_VIEW) == 0; /* /usr/local is a fact there */
+    g_autoptr(glob) select = etc_selection(list, strcmp(isolation, "namespaces") == 0, observed);
+    if (!add_file(cache, list, "os-release", releases, error) ||
+        !add_packages(cache, list, error) ||
+        !add_directory(cache, list, "etc", "/etc", select, error))
+        return false;
+    if (!observed && platform_shows_local(action) &&
+        !add_directory(cache, list, "usr-local", LOCAL, NULL, error))
+        return false;
+    g_autofree char *program = platform_program(action);
+    return program == NULL ||
+           add_file(cache, list, "program", (const char *const[]){ program, NULL }, error);
+}
+
 char **platform_fingerprint(struct stat_cache *cache, const struct action *action,
                             const char *isolation, GError **error)
 {
-    static const char *const releases[] = { "/etc/os-release", "/usr/lib/os-release", NULL };
     g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func(g_free);
     struct utsname system;
     uname(&system);
@@ -221,19 +239,8 @@ char **platform_fingerprint(struct stat_cache *cache, const struct action *actio
     add(list, "isolation", isolation);
     add_processor(list);
     add_memory(list);
-    g_autoptr(glob) select =
-        etc_selection(list, strcmp(isolation, "namespaces") == 0, strcmp(isolation, "view") == 0);
-    if (!add_file(cache, list, "os-release", releases, error) ||
-        !add_packages(cache, list, error) ||
-        !add_directory(cache, list, "etc", "/etc", select, error))
-        return NULL;
-    bool observed = strcmp(isolation, "view") == 0; /* what it sees of it is a fact */
-    if (!observed && platform_shows_local(action) &&
-        !add_directory(cache, list, "usr-local", LOCAL, NULL, error))
-        return NULL;
-    g_autofree char *program = platform_program(action);
-    if (program != NULL &&
-        !add_file(cache, list, "program", (const char *const[]){ program, NULL }, error))
+    if (strcmp(isolation, PLATFORM_OBSERVED_SYSTEM) != 0 &&
+        !add_system(cache, list, action, isolation, error))
         return NULL;
     g_ptr_array_sort(list, action_compare_assignments);
     g_ptr_array_add(list, NULL);

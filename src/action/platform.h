@@ -31,6 +31,9 @@ extern const struct platform_text platform_texts[]; /* ends with path == NULL */
  */
 #define PLATFORM_PACKAGES "/run/vial/packages"
 
+#define PLATFORM_VIEW "view"
+#define PLATFORM_OBSERVED_SYSTEM "view-system"
+
 /*
  * Is /usr/local part of what the action sees? Only if its PATH or its program leads there:
  * otherwise an empty directory covers it and it is not fingerprinted.
@@ -45,7 +48,8 @@ char *platform_program(const struct action *action);
 
 /*
  * Properties of this machine for `action`, sorted; its argv and environment must be set.
- * `isolation` names the executor's level. Costs one stat per file of /etc when nothing changed.
+ * `isolation` names the executor's level; at PLATFORM_OBSERVED_SYSTEM the system is no property:
+ * what an action sees of it is a fact. Costs one stat per file of /etc when nothing changed.
  */
 char **platform_fingerprint(struct stat_cache *cache, const struct action *action,
                             const char *isolation, GError **error);

@@ -18,7 +18,7 @@
 
 struct arguments {
     char **inputs, **outputs, **variables;
-    char *directory, *stdin_file, *commit, *events;
+    char *directory, *stdin_file, *commit, *events, *system;
     double timeout;
     gboolean view, sealed, view_plain, network, no_cache, refresh, cache_failures, keep, dry_run;
     int check, jobs;
@@ -35,6 +35,7 @@ static void arguments_clear(struct arguments *arguments)
     g_free(arguments->stdin_file);
     g_free(arguments->commit);
     g_free(arguments->events);
+    g_free(arguments->system);
 }
 
 static enum parsed parse(int argc, char **argv, struct arguments *out)
@@ -57,6 +58,9 @@ static enum parsed parse(int argc, char **argv, struct arguments *out)
           "Seal the command; without -i all of the workspace is its input", NULL },
         { "view", 0, 0, G_OPTION_ARG_NONE, &out->view,
           "Let the command see the host through an observing file system", NULL },
+        { "system", 0, 0, G_OPTION_ARG_STRING, &out->system,
+          "What lies in /usr and /etc: vouched for (default), or on record file by file",
+          "bind|observe" },
         { "plain", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &out->view_plain,
           "With --view: no pass-through, as on older kernels", NULL },
         { "no-cache", 0, 0, G_OPTION_ARG_NONE, &out->no_cache,
@@ -103,6 +107,11 @@ static bool commit_policy(const char *text, enum commit_policy *out)
     return text == NULL;
 }
 
+static bool observes_system(const struct arguments *arguments)
+{
+    return g_strcmp0(arguments->system, "observe") == 0;
+}
+
 static bool check_arguments(const struct arguments *arguments, enum commit_policy *policy,
                             GError **error)
 {
@@ -119,10 +128,15 @@ static bool check_arguments(const struct arguments *arguments, enum commit_polic
         return fault_set(error, FAULT_USAGE, "--check %d: must be 2 to 100000", arguments->check);
     if (arguments->view && (arguments->sealed || arguments->inputs != NULL))
         return fault_set(error, FAULT_USAGE,
-                         "--view shows everything; it goes neither with --sealed nor with -i");
+                         "%s shows everything; it goes neither with --sealed nor with -i",
+                         observes_system(arguments) ? "--system=observe" : "--view");
+    if (arguments->system != NULL && strcmp(arguments->system, "bind") != 0 &&
+        strcmp(arguments->system, "observe") != 0)
+        return fault_set(error, FAULT_USAGE, "--system=%s: must be bind or observe",
+                         arguments->system);
     if (arguments->view && arguments->keep)
         return fault_set(error, FAULT_USAGE,
-                         "--view lays nothing out that --keep-sandbox could keep");
+                         "a view lays nothing out that --keep-sandbox could keep");
     if (arguments->check != NO_CHECK && arguments->keep)
         return fault_set(error, FAULT_USAGE, "--check keeps no sandbox");
     if (arguments->argv[0][0] == '\0')
@@ -269,6 +283,7 @@ static int run_with(struct session *session, const struct arguments *arguments,
         .timeout = (gint64)(arguments->timeout * G_USEC_PER_SEC),
         .network = arguments->network,
         .view = wants_view(arguments, session_workspace(session)),
+        .observe_system = observes_system(arguments),
         .view_plain = arguments->view_plain,
         .no_cache = arguments->no_cache,
         .refresh = arguments->refresh,
@@ -339,6 +354,7 @@ int command_run(int argc, char **argv)
     int status = parsed == PARSED_HELP ? finish_output(EXIT_OK) : EXIT_FAILED;
     if (parsed == PARSED) {
         interrupt_catch();
+        arguments.view |= observes_system(&arguments);
         if (!check_arguments(&arguments, &policy, &error) ||
             !store_limit(&arguments.store_limit, &error))
             status = status_of(error);

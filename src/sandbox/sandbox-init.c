@@ -203,13 +203,15 @@ static bool set_up(struct init *self)
         return await_foundation(self);
     }
     rename_process();
-    int device = -1;
+    int devices[2] = { -1, -1 };
     if (!await_foundation(self))
         return false;
     /* In the namespace that mounts, and yet by the user who may. */
-    if ((plan->view != NULL || plan->serve) && (device = open("/dev/fuse", O_RDWR | O_CLOEXEC)) < 0)
-        return sandbox_fail(plan->report, "open", "/dev/fuse");
-    return become_user(self) && sandbox_enter(plan, self->directory, device);
+    int views = plan->view != NULL ? 2 : plan->serve ? 1 : 0;
+    for (int i = 0; i < views; i++)
+        if ((devices[i] = open("/dev/fuse", O_RDWR | O_CLOEXEC)) < 0)
+            return sandbox_fail(plan->report, "open", "/dev/fuse");
+    return become_user(self) && sandbox_enter(plan, self->directory, devices);
 }
 
 /* For --check: other process ids, where the kernel lets the counter be set. */

@@ -41,6 +41,7 @@ struct mount_step {
         MOUNT_HOST_FILE, /* make the file `target`, bind the host's file `source` there as it is */
         MOUNT_OWN,       /* make the directory `target`, bind the run's own `source` there */
         MOUNT_VIEW,      /* make the directory `target`, mount a view there */
+        MOUNT_SYSTEM,    /* mount the view of the system at SYSTEM_PLACE of the run's own */
         MOUNT_NEW,       /* make the directory `target`, mount a new file system of type `source` */
         MOUNT_FILE,      /* make the file `target` with text `source` */
         MOUNT_TEXT,      /* cover the file `target` by the new file `options` with text `source` */
@@ -95,6 +96,9 @@ struct plan {
     int output[2], errors[2];    /* pipes: [0] is read by vial */
 };
 
+/* Out of the command's sight; MOUNT_OWN binds parts of it. */
+#define SYSTEM_PLACE "home"
+
 enum order {
     ORDER_START = -1, /* the inputs are there */
     ORDER_PROBE = -2, /* end without a command */
@@ -127,9 +131,9 @@ void sandbox_kill_children(void);
 
 /* sandbox-mount.c: from the host's mounts to the sandbox's, within init's namespaces. `directory`
  * is the run's own, opened in there: descriptors from before the clone belong to the host's mounts.
- * `device` is /dev/fuse, if there is to be a view.
+ * `devices` are /dev/fuse, opened once for each view that there is to be.
  */
-bool sandbox_enter(const struct plan *plan, int directory, int device);
+bool sandbox_enter(const struct plan *plan, int directory, const int devices[2]);
 
 /*
  * sandbox-command.c: the process id of the command, or 0 and a report why there is none. Where
@@ -173,11 +177,16 @@ struct files;
  * sandbox-view.c: the file system of an observed run, or of what is provided to a sealed one,
  * from vial's side.
  */
-struct view *sandbox_view_start(const struct sandbox *sandbox, struct launch *launch,
-                                const struct files *files, GError **error);
+struct served {
+    struct view *view;
+    struct view *system; /* of an observed run; else NULL */
+};
+bool sandbox_view_start(const struct sandbox *sandbox, struct launch *launch,
+                        const struct files *files, struct served *out, GError **error);
 /* Everything has ended: lay out what was written in `work`; append to `deleted` what is gone. */
-bool sandbox_view_finish(const struct sandbox *sandbox, struct view *view, int work,
+bool sandbox_view_finish(const struct sandbox *sandbox, const struct served *served, int work,
                          GPtrArray *deleted, char ***elsewhere, GError **error);
+void sandbox_view_clear(struct served *served); /* nobody can ask any more */
 
 /* sandbox-launch.c: the processes of one run, as vial sees them. */
 struct launch {

@@ -115,11 +115,11 @@ static bool settle_root(const char *path, struct report *report)
 }
 
 /* A view, detached; vial has the channel. */
-static int make_view(const struct plan *plan, int device, struct report *report)
+static int make_view(const struct plan *plan, int device, bool fixed, struct report *report)
 {
     int mount;
     const char *what;
-    if (!view_mount(device, geteuid(), getegid(), &mount, &what)) {
+    if (!view_mount(device, geteuid(), getegid(), fixed, &mount, &what)) {
         sandbox_fail(report, what, "/dev/fuse");
         return -1;
     }
@@ -131,7 +131,7 @@ static int make_view(const struct plan *plan, int device, struct report *report)
 static bool mount_view(const struct mount_step *step, const struct plan *plan, int device,
                        struct report *report)
 {
-    int mount = make_target(step, report) ? make_view(plan, device, report) : -1;
+    int mount = make_target(step, report) ? make_view(plan, device, false, report) : -1;
     if (mount < 0)
         return false;
     struct mount_attr change = { .attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV };
@@ -142,8 +142,19 @@ static bool mount_view(const struct mount_step *step, const struct plan *plan, i
     return ok && settle_root(step->target, report);
 }
 
+static bool mount_system(const struct plan *plan, int directory, int device, struct report *report)
+{
+    int mount = make_view(plan, device, true, report);
+    if (mount < 0)
+        return false;
+    bool ok = move_mount(mount, "", directory, SYSTEM_PLACE, MOVE_MOUNT_F_EMPTY_PATH) == 0 ||
+              sandbox_fail(report, "mount", "the system");
+    close(mount);
+    return ok;
+}
+
 static bool carry_out(const struct mount_step *step, const struct plan *plan, int directory,
-                      int device)
+                      const int devices[2])
 {
     struct report *report = plan->report;
     switch (step->kind) {
@@ -167,7 +178,9 @@ static bool carry_out(const struct mount_step *step, const struct plan *plan, in
                bind_mount(directory, step->source, step->target, 0,
                           MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, report);
     case MOUNT_VIEW:
-        return mount_view(step, plan, device, report);
+        return mount_view(step, plan, devices[0], report);
+    case MOUNT_SYSTEM:
+        return mount_system(plan, directory, devices[1], report);
     case MOUNT_NEW:
         return mount_new(step, report);
     case MOUNT_FILE:
@@ -210,7 +223,7 @@ static bool make_root(int directory, struct report *report)
 static bool make_view_root(const struct plan *plan, int directory, int device,
                            struct report *report)
 {
-    int mount = make_view(plan, device, report);
+    int mount = make_view(plan, device, false, report);
     if (mount < 0)
         return false;
     if (move_mount(mount, "", directory, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) <
@@ -252,14 +265,15 @@ static bool raise_loopback(struct report *report)
     return ok || errno == EAFNOSUPPORT || sandbox_fail(report, "raise the interface", "lo");
 }
 
-bool sandbox_enter(const struct plan *plan, int directory, int device)
+bool sandbox_enter(const struct plan *plan, int directory, const int devices[2])
 {
     struct report *report = plan->report;
-    if (!(plan->view != NULL ? make_view_root(plan, directory, device, report)
+    if (!(plan->view != NULL ? make_view_root(plan, directory, devices[0], report)
                              : make_root(directory, report)))
         return false;
     for (guint i = 0; i < plan->mounts->len; i++)
-        if (!carry_out(&g_array_index(plan->mounts, struct mount_step, i), plan, directory, device))
+        if (!carry_out(&g_array_index(plan->mounts, struct mount_step, i), plan, directory,
+                       devices))
             return false;
     if (sethostname("vial", strlen("vial")) < 0)
         return sandbox_fail(report, "set the host name", NULL);

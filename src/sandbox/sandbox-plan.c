@@ -181,23 +181,74 @@ static void add_proc(struct plan *plan)
     sandbox_proc_each(add_proc_text, plan);
 }
 
+static const char *const system_roots[] = { "/usr", "/etc",   "/bin",   "/sbin",
+                                            "/lib", "/lib32", "/lib64", "/libx32" };
+
+/* A directory of the system, natively or out of the view of it. */
+static void add_system_root(struct plan *plan, const char *path, const char *inner)
+{
+    if (!is_kind(path, S_IFDIR))
+        return;
+    if (plan->view->observe_system)
+        add_around(plan, MOUNT_OWN, path, own(plan, g_strconcat(SYSTEM_PLACE, path, NULL)), inner);
+    else
+        add_around(plan, MOUNT_HOST, path, path, inner);
+}
+
+static bool is_below(const char *path, const char *directory)
+{
+    size_t length = strlen(directory);
+    return strncmp(path, directory, length) == 0 && path[length] == '/';
+}
+
+static bool is_bound(const char *path)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(system_roots); i++)
+        if ((is_below(path, system_roots[i]) || strcmp(path, system_roots[i]) == 0) &&
+            is_kind(system_roots[i], S_IFDIR))
+            return true;
+    return false;
+}
+
+static bool is_program_directory(const struct plan *plan, const char *path)
+{
+    return is_bound(path) && strcmp(path, "/usr") != 0 && strcmp(path, "/usr/local") != 0 &&
+           !is_below(path, "/usr/local") && !is_below(plan->view->workspace, path) &&
+           is_kind(path, S_IFDIR);
+}
+
+/* Directories of PATH that would be bound natively: what is executed out of them is to be seen. */
+static void add_programs(struct plan *plan, const struct action *action)
+{
+    const char *path = action_variable(action, "PATH");
+    g_auto(GStrv) parts = g_strsplit(path == NULL ? DEFAULT_PATH : path, ":", -1);
+    g_autoptr(GHashTable) served = g_hash_table_new(g_str_hash, g_str_equal);
+    for (char **part = parts; *part != NULL; part++) {
+        char *real = **part == '/' ? realpath(*part, NULL) : NULL;
+        if (real == NULL)
+            continue;
+        own(plan, real);
+        if (is_program_directory(plan, real) && g_hash_table_add(served, real))
+            add(plan, MOUNT_OWN, real + 1, own(plan, g_strconcat(SYSTEM_PLACE, real, NULL)));
+    }
+}
+
 /*
- * The system natively, since serving it costs the most and its fingerprint vouches for it; what is
- * private to the run; and everything else is the view's.
+ * The system natively, since serving it costs the most and its fingerprint vouches for it, or
+ * served and on record; what is private to the run; and everything else is the view's.
  */
 static void add_view_mounts(struct plan *plan, const struct action *action)
 {
-    static const char *const system[] = { "/etc",   "/bin",   "/sbin",  "/lib",
-                                          "/lib32", "/lib64", "/libx32" };
     const char *workspace = plan->view->workspace;
-    bool in_usr =
-        g_str_has_prefix(workspace, "/usr/") && !g_str_has_prefix(workspace, "/usr/local/");
-    if (is_kind("/usr", S_IFDIR) && !in_usr) /* else all of it is served */
-        add_around(plan, MOUNT_HOST, "/usr", "/usr",
-                   is_kind("/usr/local", S_IFDIR) ? "/usr/local" : "");
-    for (size_t i = 0; i < G_N_ELEMENTS(system); i++)
-        if (is_kind(system[i], S_IFDIR))
-            add_around(plan, MOUNT_HOST, system[i], system[i], workspace);
+    bool in_usr = is_below(workspace, "/usr") && !is_below(workspace, "/usr/local");
+    add(plan, MOUNT_SYSTEM, NULL, NULL);
+    for (size_t i = 0; i < G_N_ELEMENTS(system_roots); i++)
+        if (strcmp(system_roots[i], "/usr") != 0)
+            add_system_root(plan, system_roots[i], workspace);
+        else if (!in_usr) /* else all of it is served by the view of everything */
+            add_system_root(plan, "/usr", is_kind("/usr/local", S_IFDIR) ? "/usr/local" : "/");
+    if (!plan->view->observe_system && !in_usr)
+        add_programs(plan, action);
     if (is_kind("/sys", S_IFDIR))
         add_new(plan, "tmpfs", "sys", MS_NOSUID | MS_NODEV | MS_RDONLY, "mode=0755");
     if (is_kind("/run", S_IFDIR) && !g_str_has_prefix(workspace, "/run/")) {

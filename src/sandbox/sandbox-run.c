@@ -96,14 +96,16 @@ static bool go_served(const struct sandbox *sandbox, struct launch *launch, stru
                       struct execution *out, GError **error)
 {
     files->deleted = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(view) view = sandbox_view_start(sandbox, launch, files, error);
+    struct served served = { NULL, NULL };
     bool ok =
-        view != NULL && go(sandbox, launch, files, out, error) &&
-        sandbox_view_finish(sandbox, view, files->work, files->deleted, &out->elsewhere, error);
+        sandbox_view_start(sandbox, launch, files, &served, error) &&
+        go(sandbox, launch, files, out, error) &&
+        sandbox_view_finish(sandbox, &served, files->work, files->deleted, &out->elsewhere, error);
     if (ok && sandbox->view != NULL)
         ok = tell_deleted(files, out->result, error);
     if (!ok)
-        sandbox_land(launch); /* nobody is left to ask the view, which can then go */
+        sandbox_land(launch); /* nobody is left to ask the views, which can then go */
+    sandbox_view_clear(&served);
     return ok;
 }
 

@@ -61,36 +61,64 @@ static struct view *make_view(const struct sandbox *sandbox, const struct launch
 }
 
 /* An observed run's init hands up /proc, too, when all stands. */
-static bool await_processes(const struct sandbox *sandbox, struct launch *launch, struct view *view,
-                            GError **error)
+static bool await_processes(struct launch *launch, struct view *view, GError **error)
 {
-    if (sandbox->view == NULL)
-        return true;
     launch->view_files[2] = take_up(launch, error);
     if (launch->view_files[2] >= 0)
         view_set_processes(view, launch->view_files[2]);
     return launch->view_files[2] >= 0;
 }
 
-struct view *sandbox_view_start(const struct sandbox *sandbox, struct launch *launch,
-                                const struct files *files, GError **error)
+static struct view *make_system(const struct sandbox *sandbox, const struct launch *launch,
+                                struct view *beside)
 {
-    if (!open_files(sandbox, launch, error))
-        return NULL;
-    struct view *view = make_view(sandbox, launch, files);
-    int channel = take_up(launch, error);
-    if (channel >= 0 && view_serve(view, channel, error) &&
-        await_processes(sandbox, launch, view, error))
-        return view;
-    sandbox_land(launch); /* ends whoever still asks */
-    view_free(view);
-    return NULL;
+    const struct sandbox_view *from = sandbox->view;
+    const struct view_options options = {
+        .root = launch->view_files[0],
+        .fixed = true,
+        .owner = geteuid(),
+        .group = getegid(),
+        .recorder = from->observe_system ? from->recorder : NULL,
+        .times = from->observe_system ? from->system_times : NULL,
+        .beside = beside,
+        .plain = from->plain,
+    };
+    return view_new(&options);
 }
 
-bool sandbox_view_finish(const struct sandbox *sandbox, struct view *view, int work,
+static bool serve_next(struct launch *launch, struct view *view, GError **error)
+{
+    int channel = take_up(launch, error);
+    return channel >= 0 && view_serve(view, channel, error);
+}
+
+bool sandbox_view_start(const struct sandbox *sandbox, struct launch *launch,
+                        const struct files *files, struct served *out, GError **error)
+{
+    if (!open_files(sandbox, launch, error))
+        return false;
+    out->view = make_view(sandbox, launch, files);
+    if (!serve_next(launch, out->view, error))
+        return false;
+    if (sandbox->view == NULL)
+        return true;
+    out->system = make_system(sandbox, launch, out->view);
+    return serve_next(launch, out->system, error) && await_processes(launch, out->view, error);
+}
+
+void sandbox_view_clear(struct served *served)
+{
+    view_free(served->system);
+    view_free(served->view);
+}
+
+bool sandbox_view_finish(const struct sandbox *sandbox, const struct served *served, int work,
                          GPtrArray *deleted, char ***elsewhere, GError **error)
 {
     g_autoptr(GPtrArray) others = g_ptr_array_new_with_free_func(g_free);
+    struct view *view = served->view;
+    if (served->system != NULL)
+        view_wait(served->system);
     view_wait(view);
     const char *prefix = sandbox->view == NULL ? "/" : sandbox->view->workspace;
     if (!view_lay_out(view, prefix, work, deleted, sandbox->view == NULL ? NULL : others, error))

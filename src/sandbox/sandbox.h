@@ -49,14 +49,20 @@ const char *sandbox_level_name(enum sandbox_level level);
 
 /*
  * An observed run: the command sees the host through a view (view/view.h) instead of a sealed root
- * with inputs laid out as files. It keeps the caller's ids; /usr, /etc and the like are bound
- * natively; /tmp and /run are its own and empty. Needs SANDBOX_NAMESPACES and /dev/fuse.
+ * with inputs laid out as files. It keeps the caller's ids; /tmp and /run are its own and empty.
+ * Needs SANDBOX_NAMESPACES and /dev/fuse.
+ *
+ * The system (/usr, /etc and the like) is bound natively, but for the directories of programs on
+ * PATH: a second, read-only view serves these, so that every execve() is seen, and has nothing on
+ * record of the files in them. With `observe_system` it serves all of the system, on record.
  */
 struct sandbox_view {
     const char *workspace;     /* absolute; what is written there is output */
     struct recorder *recorder; /* or NULL */
     struct trace_state *times; /* view_options.times */
     bool plain;                /* view_options.plain */
+    bool observe_system;
+    struct trace_state *system_times; /* as `times`, for the second view, if that keeps record */
 };
 
 /*

@@ -17,7 +17,7 @@ struct observed {
     struct tree *provided; /* to a sealed run; NULL: it is not */
     struct seen *seen;
     struct recorder *recorder;
-    struct trace_state *times;
+    struct trace_state *times, *system_times; /* each is one thread's at a time */
     struct trace *trace;
     char *refusal;
 };
@@ -38,6 +38,7 @@ void observed_free(struct observed *observed)
     trace_unref(observed->trace);
     tree_unref(observed->provided);
     trace_state_free(observed->times);
+    trace_state_free(observed->system_times);
     recorder_free(observed->recorder);
     seen_free(observed->seen);
     trace_clock_free(observed->clock);
@@ -143,6 +144,13 @@ struct trace_state *observed_times(struct observed *observed)
     if (observed->times == NULL)
         observed->times = host_state(observed);
     return observed->times;
+}
+
+struct trace_state *observed_system_times(struct observed *observed)
+{
+    if (observed->system_times == NULL)
+        observed->system_times = host_state(observed);
+    return observed->system_times;
 }
 
 const char *observed_seal(struct observed *observed)

@@ -41,6 +41,8 @@ bool observed_find(struct observed *observed, const struct digest *weak, struct 
 
 struct recorder *observed_recorder(struct observed *observed); /* borrowed */
 struct trace_state *observed_times(struct observed *observed); /* borrowed: for the view's clock */
+struct trace_state *observed_system_times(struct observed *observed); /* the same for that of the
+                                                                          system */
 
 /* Everything has ended. Returns why the result must not be stored (V8), borrowed, or NULL. */
 const char *observed_seal(struct observed *observed);

@@ -210,7 +210,9 @@ static bool observe(struct run *run, GError **error)
     else if (!capture_inputs(run, NULL, error) || !capture_stale_outputs(run, error) ||
              !selection_check(run->session, run->request->inputs, run->present, error))
         return false;
-    const char *isolation = run->request->view ? "view" : sandbox_level_name(run->level);
+    const char *isolation = !run->request->view            ? sandbox_level_name(run->level)
+                            : run->request->observe_system ? PLATFORM_OBSERVED_SYSTEM
+                                                           : PLATFORM_VIEW;
     char **platform = platform_fingerprint(run->session->stats, run->action, isolation, error);
     if (platform == NULL)
         return false;
@@ -539,6 +541,8 @@ static bool execute(struct run *run, struct store_batch *batch, GError **error)
     struct sandbox_view view = {
         .workspace = run->session->root,
         .plain = run->request->view_plain,
+        .observe_system = run->request->observe_system,
+        .system_times = run->observed == NULL ? NULL : observed_system_times(run->observed),
     };
     struct sandbox_options options = {
         .level = run->level,

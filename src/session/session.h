@@ -48,10 +48,11 @@ struct run_request {
     const char *stdin_file; /* NULL: descriptor 0 if that is a file or pipe, else /dev/null */
     gint64 timeout;         /* microseconds; 0: none */
     bool network;
-    bool view;       /* observed instead of sealed: the host and the workspace through a view */
-    bool view_plain; /* without pass-through, as on kernels and for users that lack it */
-    bool no_cache;   /* neither look up nor store */
-    bool refresh;    /* do not look up, but store */
+    bool view;           /* observed instead of sealed: the host and the workspace through a view */
+    bool observe_system; /* with `view`: of the system, too, what it sees is on record */
+    bool view_plain;     /* without pass-through, as on kernels and for users that lack it */
+    bool no_cache;       /* neither look up nor store */
+    bool refresh;        /* do not look up, but store */
     bool cache_failures;
     bool unrecorded; /* no history entry, no EVENT_FINISHED: one of several runs */
     bool keep;       /* leave the sandbox's directory */

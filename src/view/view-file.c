@@ -91,11 +91,12 @@ static int open_node(struct request *request, struct node *node, guint32 flags,
         out->backing_id = node->backing;
         return 0;
     }
-    int rc = open_descriptor(view, handle);
+    int rc = node->openable ? 0 : open_descriptor(view, handle); /* else when it is read */
     if (rc < 0) {
         handle_release(view, handle);
         return rc;
     }
+    node->openable = view->fixed;
     handle->kind = HANDLE_CACHED;
     node->cached++;
     out->open_flags = node->written_past ? 0 : FOPEN_KEEP_CACHE;

@@ -21,7 +21,7 @@ static const guint64 wanted = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_W
 static guint32 stack_depth(const struct view *view)
 {
     struct statfs status;
-    return fstatfs(view->scratch, &status) == 0 && status.f_type == OVERLAYFS_MAGIC ? 2 : 1;
+    return fstatfs(view->disk, &status) == 0 && status.f_type == OVERLAYFS_MAGIC ? 2 : 1;
 }
 
 int view_init(struct request *request)

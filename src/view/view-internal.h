@@ -88,6 +88,7 @@ struct node {
     bool linked_elsewhere; /* it had, or has, another name than it has below */
     bool written_past;     /* data may have changed without the kernel's cache knowing */
     bool listed;           /* directory: every name below is among the children */
+    bool openable;         /* in a fixed view: it was opened before */
     bool looked_into, program; /* below it is a program or a shared library, once looked into */
     enum data_source data;
     guint64 scratch;      /* name of its file in scratch/; 0: none */
@@ -126,11 +127,13 @@ struct view {
     GMutex lock;
     GCond released; /* a handle that was passed through */
     struct below *below;
-    int scratch, processes;
+    int scratch;
+    int disk; /* something on the file system that most of the data is on */
     uid_t owner;
     gid_t group;
     struct recorder *recorder;
     struct trace_state *times;
+    bool fixed;
     bool privileged; /* we may look at anything below */
 
     struct slots nodes, handles;
@@ -138,7 +141,7 @@ struct view {
     GHashTable *inodes; /* set of guint64: numbers in use */
     GHashTable *links;  /* struct node with several names below, by device and inode */
     guint64 last_scratch;
-    struct observer *observer;
+    struct callers *callers;
 
     int channel;
     int aborted; /* by somebody else; atomic */
@@ -280,11 +283,19 @@ int permission(struct request *request, struct node *node, int mask);
 int permission_to_change(struct request *request, struct node *directory);
 bool permission_owns(const struct request *request, const struct node *node);
 
+/* --- view-process.c --------------------------------------------------------------------------- */
+
+struct callers; /* the processes that ask, of all views that share it. Has its own lock */
+struct callers *callers_new(struct recorder *recorder, int processes); /* both borrowed */
+struct callers *callers_ref(struct callers *callers);
+void callers_unref(struct callers *callers);
+void callers_set_processes(struct callers *callers, int processes);
+/* The recorder's number of the process that `thread` is of just now; 0: it is not known. */
+guint32 callers_number(struct callers *callers, guint32 thread);
+bool callers_is_blind(struct callers *callers, guint32 number); /* does not look at times */
+
 /* --- view-observe.c --------------------------------------------------------------------------- */
 
-struct observer;
-struct observer *observer_new(void);
-void observer_free(struct observer *observer);
 /* The caller of `request` learned `aspects` (enum trace_aspect) of the node. */
 void observe(struct request *request, struct node *node, guint32 aspects);
 /* The kernel may not keep the attributes: the next to ask may be one that looks at times. */

@@ -12,7 +12,8 @@
 
 /*
  * The name is good for ever, the attributes are not: whoever wants them asks, and so is known to
- * have asked. They are needed for the kind of the node alone.
+ * have asked. They are needed for the kind of the node alone. Where nobody keeps record, and
+ * nothing changes, they are good for ever, too.
  */
 void view_answer_entry(struct request *request, struct node *node, struct fuse_entry_out *out)
 {
@@ -21,6 +22,8 @@ void view_answer_entry(struct request *request, struct node *node, struct fuse_e
         .entry_valid = VIEW_FOREVER,
     };
     node_attributes(request->view, node, &out->attr);
+    if (request->view->fixed && request->view->recorder == NULL)
+        out->attr_valid = VIEW_FOREVER;
     node->lookups++;
 }
 

@@ -24,11 +24,12 @@ static bool set(int context, const char *name, guint64 number, unsigned base)
                     print_number(text + sizeof text, number, base), 0) == 0;
 }
 
-static bool configure(int context, int channel, uid_t owner, gid_t group)
+static bool configure(int context, int channel, uid_t owner, gid_t group, bool fixed)
 {
     return set(context, "fd", (guint64)channel, 10) && set(context, "rootmode", S_IFDIR, 8) &&
            set(context, "user_id", owner, 10) && set(context, "group_id", group, 10) &&
            fsconfig(context, FSCONFIG_SET_FLAG, "allow_other", NULL, 0) == 0 &&
+           (!fixed || fsconfig(context, FSCONFIG_SET_FLAG, "ro", NULL, 0) == 0) &&
            fsconfig(context, FSCONFIG_SET_STRING, "source", "vial", 0) == 0;
 }
 
@@ -43,12 +44,12 @@ static bool give_up(int descriptor, const char *step, const char **what)
     return false;
 }
 
-bool view_mount(int channel, uid_t owner, gid_t group, int *mount, const char **what)
+bool view_mount(int channel, uid_t owner, gid_t group, bool fixed, int *mount, const char **what)
 {
     int context = fsopen("fuse", FSOPEN_CLOEXEC);
     if (context < 0)
         return give_up(-1, "make a file system of type", what);
-    if (!configure(context, channel, owner, group) ||
+    if (!configure(context, channel, owner, group, fixed) ||
         fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0 ||
         (*mount = fsmount(context, FSMOUNT_CLOEXEC, 0)) < 0)
         return give_up(context, "set up the file system of", what);

@@ -34,6 +34,8 @@ static int ask_host(struct request *request, struct node *node, int mask)
 int permission(struct request *request, struct node *node, int mask)
 {
     guint32 mode = node->mode, uid = request->header->uid;
+    if (request->view->fixed && (mask & W_OK) != 0)
+        return -EROFS;
     if (uid == 0) {
         bool executable = S_ISDIR(mode) || (mode & 0111) != 0;
         return (mask & X_OK) != 0 && !executable ? -EACCES : 0;

@@ -19,8 +19,9 @@ struct view *view_new(const struct view_options *options)
                       ? below_host_new(options->root)
                       : below_tree_new(options->tree, options->store, options->root, options->time,
                                        options->compiled_time);
-    view->scratch = options->scratch;
-    view->processes = options->processes;
+    view->fixed = options->fixed;
+    view->scratch = options->fixed ? -1 : options->scratch;
+    view->disk = options->fixed ? options->root : options->scratch;
     view->owner = options->owner;
     view->group = options->group;
     view->recorder = options->recorder;
@@ -36,7 +37,8 @@ struct view *view_new(const struct view_options *options)
     view->handles.free = g_array_new(FALSE, FALSE, sizeof(guint64));
     view->inodes = g_hash_table_new(NULL, NULL);
     view->links = links_new();
-    view->observer = observer_new();
+    view->callers = options->beside != NULL ? callers_ref(options->beside->callers)
+                                            : callers_new(options->recorder, options->processes);
     view->top = node_root(view);
     return view;
 }
@@ -49,7 +51,7 @@ void view_free(struct view *view)
     for (guint i = 0; i < view->nodes.items->len; i++)
         node_free(view, view->nodes.items->pdata[i]);
     fd_close(&view->channel);
-    observer_free(view->observer);
+    callers_unref(view->callers);
     below_free(view->below);
     g_hash_table_unref(view->links);
     g_hash_table_unref(view->inodes);
@@ -122,9 +124,7 @@ bool view_serve(struct view *view, int channel, GError **error)
 
 void view_set_processes(struct view *view, int processes)
 {
-    g_mutex_lock(&view->lock);
-    view->processes = processes;
-    g_mutex_unlock(&view->lock);
+    callers_set_processes(view->callers, processes);
 }
 
 void view_wait(struct view *view)

@@ -37,11 +37,13 @@ struct view_options {
     struct tree *tree;          /* instead of a host directory: files out of `store`, which is */
     struct store *store;        /* borrowed; NULL: the host */
     gint64 time, compiled_time; /* of the tree's files: as materialize_request has it */
+    bool fixed;                 /* nobody writes to it: to be mounted read-only, without scratch */
     int scratch;                /* an empty directory for the data of written files; borrowed */
     uid_t owner;                /* whom files of the host belong to, as the view tells it */
     gid_t group;                /* in the ids of the mount's user namespace */
     struct recorder *recorder;  /* what is seen goes here; NULL: nowhere. Borrowed */
     struct trace_state *times;  /* tells the time of a file below; NULL: its mtime. Borrowed */
+    struct view *beside;        /* NULL, or one that the same processes see, as its callers */
     int processes;              /* procfs of the pid namespace that mounts, or -1. Borrowed */
     unsigned threads;           /* that answer; 0: one per processor */
     bool plain;                 /* no pass-through, even where the kernel would allow it */
@@ -55,9 +57,13 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(view, view_free)
  * Make a file system over `channel`, which is an open /dev/fuse (opened in the user namespace that
  * mounts, as the kernel demands) and then to be served; *mount is to be attached by move_mount().
  * Makes system calls alone, so that it may be called between fork and exec. `owner` and `group` are
- * ids in the caller's user namespace. False and errno on failure; *what then names the step.
+ * ids in the caller's user namespace; `fixed` is the option's. False and errno on failure; *what
+ * then names the step.
+ *
+ * The superblock of a fixed view is read-only, not just the mount: only then does the kernel keep
+ * attributes after a read, for it has no access time to move.
  */
-bool view_mount(int channel, uid_t owner, gid_t group, int *mount, const char **what);
+bool view_mount(int channel, uid_t owner, gid_t group, bool fixed, int *mount, const char **what);
 
 /* Start to answer what comes from `channel`, which is the view's from now on. */
 bool view_serve(struct view *view, int channel, GError **error);

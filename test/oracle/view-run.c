@@ -88,7 +88,7 @@ static void enter(int socket, const char *root, char **argv)
         give_up(socket, "unshare");
     if (channel < 0)
         give_up(socket, "open /dev/fuse");
-    if (!view_mount(channel, 0, 0, &tree, &what))
+    if (!view_mount(channel, 0, 0, false, &tree, &what))
         give_up(socket, what);
     send_channel(socket, &message, channel);
     close(channel);

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Which process asked. The kernel names the thread that does. A process is read from /proc when a
+ * thread of it first learns anything, and looked at again whenever one learns something new, since
+ * it may have executed another program meanwhile: its stack then begins elsewhere.
+ */
+#include "view/view-internal.h"
+
+#include "base/fd.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct image {      /* of one process */
+    int status;     /* /proc/PID/stat, kept open */
+    guint32 number; /* the recorder's, of the image it is now */
+    guint32 pid;
+    guint64 start, stack;
+    char name[64];
+};
+
+enum {
+    IMAGES_OPEN = 256
+};
+
+struct callers {
+    GMutex lock;
+    int references;
+    struct recorder *recorder;
+    int processes;       /* procfs, or -1; borrowed */
+    GHashTable *blind;   /* set of numbers: images that do not look at times */
+    GHashTable *images;  /* process id -> struct image */
+    GHashTable *leaders; /* thread id -> process id */
+};
+
+static void image_free(gpointer data)
+{
+    struct image *image = data;
+    fd_close(&image->status);
+    g_free(image);
+}
+
+struct callers *callers_new(struct recorder *recorder, int processes)
+{
+    struct callers *callers = g_new0(struct callers, 1);
+    g_mutex_init(&callers->lock);
+    callers->references = 1;
+    callers->recorder = recorder;
+    callers->processes = processes;
+    callers->blind = g_hash_table_new(NULL, NULL);
+    callers->images = g_hash_table_new_full(NULL, NULL, NULL, image_free);
+    callers->leaders = g_hash_table_new(NULL, NULL);
+    return callers;
+}
+
+struct callers *callers_ref(struct callers *callers)
+{
+    g_atomic_int_inc(&callers->references);
+    return callers;
+}
+
+void callers_unref(struct callers *callers)
+{
+    if (!g_atomic_int_dec_and_test(&callers->references))
+        return;
+    g_hash_table_unref(callers->blind);
+    g_hash_table_unref(callers->images);
+    g_hash_table_unref(callers->leaders);
+    g_mutex_clear(&callers->lock);
+    g_free(callers);
+}
+
+void callers_set_processes(struct callers *callers, int processes)
+{
+    g_mutex_lock(&callers->lock);
+    callers->processes = processes;
+    g_mutex_unlock(&callers->lock);
+}
+
+/* --- /proc ------------------------------------------------------------------------------------ */
+
+static int open_process_file(const struct callers *callers, guint32 pid, const char *name)
+{
+    char path[40];
+    g_snprintf(path, sizeof path, "%u/%s", pid, name);
+    return openat(callers->processes, path, O_RDONLY | O_CLOEXEC);
+}
+
+static char *read_process_file(const struct callers *callers, guint32 pid, const char *name,
+                               gsize *size)
+{
+    autofd int file = open_process_file(callers, pid, name);
+    g_autoptr(GBytes) bytes = file < 0 ? NULL : fd_read_all(file, 64 << 20, name, NULL);
+    if (bytes == NULL)
+        return NULL;
+    gsize length;
+    char *data = g_bytes_unref_to_data(g_steal_pointer(&bytes), &length);
+    data = g_realloc(data, length + 1);
+    data[length] = '\0';
+    if (size != NULL)
+        *size = length;
+    return data;
+}
+
+/* A list of strings that each end with NUL. */
+static char **read_strings(const struct callers *callers, guint32 pid, const char *name)
+{
+    gsize size = 0;
+    g_autofree char *text = read_process_file(callers, pid, name, &size);
+    GPtrArray *list = g_ptr_array_new();
+    while (size > 1 && text[size - 1] == '\0' && text[size - 2] == '\0')
+        size--; /* a process that wrote its name over its arguments leaves a row of NULs */
+    for (char *at = text; at != NULL && at < text + size; at += strlen(at) + 1)
+        g_ptr_array_add(list, g_strdup(at));
+    g_ptr_array_add(list, NULL);
+    return (char **)g_ptr_array_free(list, FALSE);
+}
+
+static char *read_process_link(const struct callers *callers, guint32 pid, const char *name)
+{
+    char path[40], target[PATH_MAX];
+    g_snprintf(path, sizeof path, "%u/%s", pid, name);
+    ssize_t length = readlinkat(callers->processes, path, target, sizeof target);
+    return length < 0 ? NULL : g_strndup(target, (gsize)length);
+}
+
+/* Fields of proc(5): 4 is the parent, 22 the start, 28 where the stack begins. */
+struct process_status {
+    guint32 parent;
+    guint64 start, stack;
+    char name[64];
+};
+
+static bool read_status(int file, struct process_status *out)
+{
+    char text[1024];
+    ssize_t size = pread(file, text, sizeof text - 1, 0);
+    text[MAX(size, 0)] = '\0';
+    const char *open = strchr(text, '('), *close = strrchr(text, ')');
+    if (open == NULL || close == NULL || close < open)
+        return false;
+    size_t length = MIN((size_t)(close - open - 1), sizeof out->name - 1);
+    memcpy(out->name, open + 1, length);
+    out->name[length] = '\0';
+    const char *at = close + 1;
+    for (int field = 3; field <= 28; field++) {
+        at += strspn(at, " ");
+        if (field == 4)
+            out->parent = (guint32)strtoul(at, NULL, 10);
+        else if (field == 22)
+            out->start = strtoull(at, NULL, 10);
+        else if (field == 28)
+            out->stack = strtoull(at, NULL, 10);
+        at += strcspn(at, " ");
+    }
+    return true;
+}
+
+/* --- processes -------------------------------------------------------------------------------- */
+
+static guint32 number_of(struct callers *callers, guint32 pid, unsigned depth);
+
+/*
+ * Programs that ask for the attributes of what they read and do nothing with its times: compilers,
+ * assemblers, linkers, archivers, and tools that copy text from inputs to output. Listed in
+ * doc/design/view.md. A target's prefix and a version at the end do not count:
+ * x86_64-linux-gnu-gcc-12.
+ */
+static const char *const blind_programs[] = {
+    "ar",        "as",      "awk",     "basename", "c++",         "cat",     "cc",    "cc1",
+    "cc1plus",   "clang",   "cmp",     "cpp",      "collect2",    "cut",     "egrep", "fgrep",
+    "g++",       "gas",     "gawk",    "gcc",      "gold",        "grep",    "head",  "ld",
+    "ld.bfd",    "ld.gold", "ld.lld",  "lto1",     "lto-wrapper", "m4",      "mawk",  "md5sum",
+    "nm",        "objcopy", "objdump", "od",       "ranlib",      "readelf", "sed",   "sha1sum",
+    "sha256sum", "size",    "sort",    "strip",    "tr",          "uniq",    "wc",    "xxd",
+};
+
+static bool is_blind(const char *program)
+{
+    const char *slash = program == NULL ? NULL : strrchr(program, '/');
+    g_autofree char *name = g_strdup(slash == NULL ? "" : slash + 1);
+    char *end = name + strlen(name);
+    while (end > name && (g_ascii_isdigit(end[-1]) || end[-1] == '.'))
+        end--;
+    if (end > name && end[-1] == '-')
+        end[-1] = '\0';
+    const char *base = strstr(name, "-linux-gnu-");
+    base = base == NULL ? name : base + strlen("-linux-gnu-");
+    for (size_t i = 0; i < G_N_ELEMENTS(blind_programs); i++)
+        if (strcmp(base, blind_programs[i]) == 0)
+            return true;
+    return false;
+}
+
+static void register_image(struct callers *callers, struct image *image, guint32 parent)
+{
+    struct trace_process process = {
+        .pid = image->pid,
+        .start = image->start,
+        .parent = parent,
+        .argv = read_strings(callers, image->pid, "cmdline"),
+        .environment = read_strings(callers, image->pid, "environ"),
+        .directory = read_process_link(callers, image->pid, "cwd"),
+        .program = read_process_link(callers, image->pid, "exe"),
+    };
+    image->number = recorder_process(callers->recorder, &process);
+    if (is_blind(process.program))
+        g_hash_table_add(callers->blind, GUINT_TO_POINTER(image->number));
+    g_strfreev(process.argv);
+    g_strfreev(process.environment);
+    g_free(process.directory);
+    g_free(process.program);
+}
+
+static void forget_some(struct callers *callers)
+{
+    if (g_hash_table_size(callers->images) >= IMAGES_OPEN)
+        g_hash_table_remove_all(callers->images);
+    if (g_hash_table_size(callers->leaders) >= 16 * IMAGES_OPEN)
+        g_hash_table_remove_all(callers->leaders);
+}
+
+static struct image *image_new(struct callers *callers, guint32 pid, unsigned depth)
+{
+    autofd int file = open_process_file(callers, pid, "stat");
+    struct process_status status;
+    if (file < 0 || !read_status(file, &status))
+        return NULL;
+    guint32 parent = status.parent == 0 ? 0 : number_of(callers, status.parent, depth + 1);
+    struct image *image = g_new0(struct image, 1);
+    image->status = fd_steal(&file);
+    image->pid = pid;
+    image->start = status.start;
+    image->stack = status.stack;
+    memcpy(image->name, status.name, sizeof image->name);
+    register_image(callers, image, parent);
+    g_hash_table_insert(callers->images, GUINT_TO_POINTER(pid), image);
+    return image;
+}
+
+/* The recorder's number of what process `pid` is just now; 0: it is not known. */
+static guint32 number_of(struct callers *callers, guint32 pid, unsigned depth)
+{
+    struct process_status status;
+    struct image *image = g_hash_table_lookup(callers->images, GUINT_TO_POINTER(pid));
+    if (depth > 32)
+        return 0;
+    if (image == NULL) {
+        forget_some(callers);
+        image = image_new(callers, pid, depth);
+        return image == NULL ? 0 : image->number;
+    }
+    if (!read_status(image->status, &status)) /* it is gone, and this is another */
+        g_hash_table_remove(callers->images, GUINT_TO_POINTER(pid));
+    else if (status.start == image->start && status.stack == image->stack &&
+             strcmp(status.name, image->name) == 0)
+        return image->number;
+    else {
+        image->stack = status.stack;
+        memcpy(image->name, status.name, sizeof image->name);
+        register_image(callers, image, image->number);
+        return image->number;
+    }
+    image = image_new(callers, pid, depth);
+    return image == NULL ? 0 : image->number;
+}
+
+static guint32 leader_of(struct callers *callers, guint32 thread)
+{
+    gpointer known = g_hash_table_lookup(callers->leaders, GUINT_TO_POINTER(thread));
+    if (known != NULL)
+        return GPOINTER_TO_UINT(known);
+    g_autofree char *status = read_process_file(callers, thread, "status", NULL);
+    const char *line = status == NULL ? NULL : strstr(status, "\nTgid:");
+    guint32 leader = line == NULL ? thread : (guint32)strtoul(line + 6, NULL, 10);
+    g_hash_table_insert(callers->leaders, GUINT_TO_POINTER(thread), GUINT_TO_POINTER(leader));
+    return leader;
+}
+
+guint32 callers_number(struct callers *callers, guint32 thread)
+{
+    if (thread == 0)
+        return 0;
+    g_mutex_lock(&callers->lock);
+    guint32 number = callers->processes < 0 ? 0 : number_of(callers, leader_of(callers, thread), 0);
+    g_mutex_unlock(&callers->lock);
+    return number;
+}
+
+bool callers_is_blind(struct callers *callers, guint32 number)
+{
+    g_mutex_lock(&callers->lock);
+    bool blind = g_hash_table_contains(callers->blind, GUINT_TO_POINTER(number));
+    g_mutex_unlock(&callers->lock);
+    return blind;
+}
