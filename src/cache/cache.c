@@ -37,6 +37,14 @@ static bool is_whole(struct store *store, const struct cached *cached, GError **
             store_has(store, &cached->result->stderr_blob));
 }
 
+struct result *cache_result(struct store *store, const struct digest *key)
+{
+    guint8 record[CACHE_KEY_SIZE];
+    cache_key(key, record);
+    g_autoptr(GBytes) value = store_record_get(store, STORE_RESULTS, record, sizeof record);
+    return value == NULL ? NULL : result_decode(value, NULL);
+}
+
 bool cache_find(struct store *store, const struct digest *key, bool failures, struct cached *out)
 {
     guint8 record[CACHE_KEY_SIZE];
@@ -71,6 +79,21 @@ void cache_record(struct store_batch *batch, const struct digest *key, const str
     cache_key(key, record);
     g_autoptr(GBytes) value = result_encode(result);
     store_batch_put_record(batch, STORE_RESULTS, record, sizeof record, value);
+}
+
+enum {
+    ROOT_OPTIONAL_SIZE = 9, /* time, then 1 */
+};
+
+void cache_record_kept(struct store_batch *batch, const struct digest *tree, gint64 time)
+{
+    guint8 record[CACHE_KEY_SIZE], value[ROOT_OPTIONAL_SIZE];
+    guint64 big = GUINT64_TO_BE((guint64)time);
+    cache_key(tree, record);
+    memcpy(value, &big, sizeof big);
+    value[sizeof big] = 1;
+    g_autoptr(GBytes) bytes = g_bytes_new(value, sizeof value);
+    store_batch_put_record(batch, STORE_ROOTS, record, sizeof record, bytes);
 }
 
 /* --- eviction --------------------------------------------------------------------------------- */
@@ -129,9 +152,10 @@ static bool describe(enum store_table table, GBytes *key, GBytes *value,
     const guint8 *data = g_bytes_get_data(value, &size);
     if (table == STORE_ROOTS) {
         guint64 time;
-        if (size != sizeof time)
+        if (size != sizeof time && (size != ROOT_OPTIONAL_SIZE || data[sizeof time] != 1))
             return false;
         memcpy(&time, data, sizeof time);
+        out->optional = size == ROOT_OPTIONAL_SIZE;
         out->last_use = (gint64)GUINT64_FROM_BE(time);
         g_array_append_val(out->trees, digest);
         return true;

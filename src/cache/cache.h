@@ -28,6 +28,9 @@ void cached_clear(struct cached *cached);
  */
 bool cache_find(struct store *store, const struct digest *key, bool failures, struct cached *out);
 
+/* The result of the action `key`, whether its blobs are there or not; NULL: there is none. */
+struct result *cache_result(struct store *store, const struct digest *key);
+
 /*
  * May this result be stored? NULL, or a sentence why not (V8): interrupted, timed out, something
  * that could not be held. Borrowed.
@@ -36,6 +39,13 @@ const char *cache_refusal(const struct result *result);
 
 /* Let `batch` record the result under `key`; it becomes visible with the blobs that it names. */
 void cache_record(struct store_batch *batch, const struct digest *key, const struct result *result);
+
+/*
+ * Let `batch` record that people may want to look at `tree`, which is in the store or in the batch,
+ * at `time` (microseconds since the epoch) and later. It stays if there is room
+ * (STORE_OPTIONAL_MAX), the newest longest.
+ */
+void cache_record_kept(struct store_batch *batch, const struct digest *tree, gint64 time);
 
 /*
  * Keep the store below `limit` bytes on disk: once in some 64 stored results (chosen by `key`) its

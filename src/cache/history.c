@@ -40,6 +40,8 @@ GBytes *history_encode(const struct history_entry *entry)
     wire_put_varint(out, 9, (guint64)entry->duration);
     wire_put_varint(out, 10, (guint64)entry->work);
     wire_put_string(out, 11, entry->reason);
+    if (entry->kept.size > 0)
+        put_digest(out, 12, &entry->kept);
     return g_byte_array_free_to_bytes(out);
 }
 
@@ -65,6 +67,8 @@ static bool take_field(struct history_entry *entry, GPtrArray *argv, const struc
         return field->type == WIRE_BYTES && digest_decode(field->data, field->size, &entry->key);
     case 5:
         return field->type == WIRE_BYTES && digest_decode(field->data, field->size, &entry->weak);
+    case 12:
+        return field->type == WIRE_BYTES && digest_decode(field->data, field->size, &entry->kept);
     case 11:
         g_free(entry->reason);
         return (entry->reason = take_bytes(field)) != NULL;

@@ -18,9 +18,10 @@ struct history_entry {
     bool hit;
     bool stored; /* a run whose result was kept */
     int exit_code;
-    gint64 duration; /* microseconds, of the whole invocation */
-    gint64 work;     /* microseconds the command itself took, now or when it was recorded */
-    char *reason;    /* why it ran, or why it was not stored; NULL for a hit */
+    gint64 duration;    /* microseconds, of the whole invocation */
+    gint64 work;        /* microseconds the command itself took, now or when it was recorded */
+    struct digest kept; /* what it left to look at (session/kept.h); size 0: nothing */
+    char *reason;       /* why it ran, or why it was not stored; NULL for a hit */
 };
 typedef struct history_entry history_entry;
 

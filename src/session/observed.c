@@ -4,6 +4,7 @@
 
 #include "cache/seen.h"
 #include "sandbox/sandbox.h"
+#include "session/kept.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -161,6 +162,11 @@ const char *observed_seal(struct observed *observed)
     return observed->refusal;
 }
 
+const char *observed_refusal(const struct observed *observed)
+{
+    return observed->refusal;
+}
+
 static void keep(struct result *result, const struct digest *digest)
 {
     g_array_append_val(result->observed, *digest);
@@ -185,6 +191,12 @@ bool observed_record(struct observed *observed, struct store_batch *batch,
     keep(result, &entry.values);
     keep(result, &trace);
     return true;
+}
+
+bool observed_keep(struct observed *observed, struct store_batch *batch, struct digest *out,
+                   GError **error)
+{
+    return kept_record(observed->session, observed->store, batch, observed->trace, out, error);
 }
 
 /* --- times ------------------------------------------------------------------------------------ */

@@ -46,6 +46,7 @@ struct trace_state *observed_system_times(struct observed *observed); /* the sam
 
 /* Everything has ended. Returns why the result must not be stored (V8), borrowed, or NULL. */
 const char *observed_seal(struct observed *observed);
+const char *observed_refusal(const struct observed *observed); /* the same again */
 
 /*
  * Let `batch` record what an execution of `weak` has seen; `result` learns what to keep. *key is
@@ -54,6 +55,13 @@ const char *observed_seal(struct observed *observed);
 bool observed_record(struct observed *observed, struct store_batch *batch,
                      const struct digest *weak, struct result *result, struct digest *key,
                      GError **error);
+
+/*
+ * Let `batch` keep what there is to look at afterwards (kept.h), stored or not; *out names it for
+ * the history.
+ */
+bool observed_keep(struct observed *observed, struct store_batch *batch, struct digest *out,
+                   GError **error);
 
 /* What looking up has learned about times, if anything. */
 bool observed_has_learned(const struct observed *observed);

@@ -45,6 +45,7 @@ struct run {
     struct cached cached;
     struct execution execution;
     struct store_claim *claim;
+    struct digest kept;  /* history_entry.kept */
     char *reason;        /* why it runs */
     const char *refusal; /* why its result is not stored; borrowed from the result or `failure` */
     char *failure;       /* what the store said */
@@ -381,6 +382,7 @@ static void remember(struct run *run, const struct result *result, bool stored)
         .exit_code = run->out->exit_code,
         .duration = g_get_monotonic_time() - run->start,
         .work = result->wall,
+        .kept = run->kept,
         .reason = run->out->hit          ? NULL
                   : run->refusal != NULL ? (char *)run->refusal
                                          : run->reason,
@@ -591,9 +593,11 @@ static const char *refusal(const struct run *run)
         return "it was interrupted";
     if (run->spare != NULL)
         return "the store could not be written";
+    const char *unseen = run->request->view || run->watched ? observed_seal(run->observed) : NULL;
     if (run->action->network)
         return "it could use the network";
-    const char *unseen = run->request->view ? observed_seal(run->observed) : NULL;
+    if (run->watched) /* the key of all inputs holds all the same */
+        unseen = NULL;
     return unseen != NULL ? unseen : cache_refusal(run->execution.result);
 }
 
@@ -601,6 +605,13 @@ static bool fail_to_store(struct run *run, const GError *error)
 {
     run->refusal = run->failure = g_strdup(error->message);
     return false;
+}
+
+/* For people: without it the result is as good. */
+static void keep_to_look_at(struct run *run, struct store_batch *batch)
+{
+    if (!interrupted(run) && !observed_keep(run->observed, batch, &run->kept, NULL))
+        run->kept.size = 0;
 }
 
 /* The same of a run in a view; its action is kept by its weak key, for `vial why`. */
@@ -618,6 +629,7 @@ static bool store_observed(struct run *run, struct store_batch *batch)
     }
     if (!action_store(run->action, batch, &ignored, &error))
         return fail_to_store(run, error);
+    keep_to_look_at(run, batch);
     observed_learn(run->observed, run->execution.outputs, result, batch);
     stat_cache_flush(run->session->stats, batch);
     if (!store_batch_commit(batch, &error))
@@ -630,7 +642,10 @@ static bool store_seen(struct run *run, struct store_batch *batch)
 {
     g_autoptr(GError) error = NULL;
     struct digest key = run->key;
-    return !run->watched || observed_seal(run->observed) != NULL ||
+    if (!run->watched)
+        return true;
+    keep_to_look_at(run, batch);
+    return observed_refusal(run->observed) != NULL ||
            observed_record(run->observed, batch, &run->seen_weak, run->execution.result, &key,
                            &error) ||
            fail_to_store(run, error);

@@ -3,6 +3,7 @@
 #ifndef SESSION_SESSION_INTERNAL_H
 #define SESSION_SESSION_INTERNAL_H
 
+#include "cache/history.h"
 #include "cache/own.h"
 #include "session/session.h"
 #include "store/capture.h"
@@ -74,11 +75,22 @@ bool run_with_input(struct session *session, const struct run_request *request,
 /* --- why-seen.c ------------------------------------------------------------------------------- */
 
 /*
- * Append a line for each difference (at most `most`) between what the executions of these strong
- * keys saw, as far as both are kept.
+ * Append a line for each difference (at most `most`) between what these runs saw, and the lines of
+ * text that changed, as far as both are kept.
  */
-void why_seen(struct store *store, const struct digest *before, const struct digest *after,
-              guint most, GString *text);
+void why_seen(struct session *session, const struct history_entry *before,
+              const struct history_entry *after, guint most, GString *text);
+
+/* --- why-diff.c ------------------------------------------------------------------------------- */
+
+#define WHY_DIFF_MAX (256 << 10) /* bytes; larger files are not compared */
+#define WHY_DIFF_LINES 20        /* of one file */
+
+/*
+ * Append which lines of a text became which, as diff -U0 would; at most `most` lines, and what is
+ * left out is said. Returns how many were appended; 0 if one of the two is no text.
+ */
+guint why_diff(GBytes *before, GBytes *after, guint most, GString *text);
 
 /* --- commit.c --------------------------------------------------------------------------------- */
 

@@ -99,6 +99,11 @@ bool session_check(struct session *session, const struct run_request *request, u
 char *session_why(struct session *session, guint number, GError **error);
 
 /*
+ * The same of the latest run that wrote the file `path` (absolute). FAULT_MISSING: none is recorded.
+ */
+char *session_why_output(struct session *session, const char *path, GError **error);
+
+/*
  * What run number `number` saw and wrote, if it ran in a view. FAULT_USAGE: there is no such run;
  * FAULT_MISSING: it has no trace, or that is not kept any more.
  */

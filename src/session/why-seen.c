@@ -3,11 +3,16 @@
 #include "base/fault.h"
 #include "base/path.h"
 #include "cache/seen.h"
-#include "session/session-internal.h"
+#include "session/kept.h"
+
+/* Of all contents together; the rest is for diff(1). */
+#define DIFF_LINES 60
 
 struct seen_differences {
+    struct store *store;
     GString *text;
     guint shown, more, most;
+    guint lines; /* of contents that may still be shown */
 };
 
 /* Twelve digits tell two contents apart for a person. */
@@ -60,6 +65,22 @@ static char *line_of(const struct trace_difference *difference)
                            old, now);
 }
 
+static bool is_file(const struct trace_value *value)
+{
+    return value->kind == TRACE_FILE && !value->unreadable;
+}
+
+static void show_content(struct seen_differences *out, const struct digest *old,
+                         const struct digest *now)
+{
+    if (old->size > WHY_DIFF_MAX || now->size > WHY_DIFF_MAX || digest_equal(old, now))
+        return;
+    g_autoptr(GBytes) before = store_get(out->store, old, NULL);
+    g_autoptr(GBytes) after = before == NULL ? NULL : store_get(out->store, now, NULL);
+    if (after != NULL)
+        out->lines -= why_diff(before, after, MIN(out->lines, WHY_DIFF_LINES), out->text);
+}
+
 static void show(const struct trace_difference *difference, void *user)
 {
     struct seen_differences *out = user;
@@ -70,14 +91,16 @@ static void show(const struct trace_difference *difference, void *user)
     out->shown++;
     g_autofree char *line = line_of(difference);
     g_string_append_printf(out->text, "  %s\n", line);
+    if (difference->aspect == TRACE_CONTENT && is_file(difference->old) && is_file(difference->now))
+        show_content(out, &difference->old->digest, &difference->now->digest);
 }
 
-void why_seen(struct store *store, const struct digest *before, const struct digest *after,
-              guint most, GString *text)
+void why_seen(struct session *session, const struct history_entry *before,
+              const struct history_entry *after, guint most, GString *text)
 {
-    g_autoptr(trace) old = seen_trace(store, before, NULL);
-    g_autoptr(trace) now = old == NULL ? NULL : seen_trace(store, after, NULL);
-    struct seen_differences out = { .text = text, .most = most };
+    g_autoptr(trace) old = kept_trace(session, before, NULL);
+    g_autoptr(trace) now = old == NULL ? NULL : kept_trace(session, after, NULL);
+    struct seen_differences out = { session->store, text, .most = most, .lines = DIFF_LINES };
     if (now == NULL)
         return;
     trace_compare(old, now, show, &out);
@@ -93,13 +116,8 @@ struct trace *session_trace(struct session *session, guint number, GError **erro
     g_autoptr(GError) problem = NULL;
     if (entry == NULL)
         return NULL;
-    struct trace *trace = seen_trace(session->store, &entry->key, &problem);
-    if (trace != NULL)
-        return trace;
-    if (!entry->hit && !entry->stored)
-        fault_set(error, FAULT_MISSING, "nothing is kept of run @%u, which was not stored: %s",
-                  number, entry->reason == NULL ? "no reason is recorded" : entry->reason);
-    else
+    struct trace *trace = kept_trace(session, entry, &problem);
+    if (trace == NULL)
         fault_set(error, FAULT_MISSING, "run @%u has no trace: %s", number, problem->message);
-    return NULL;
+    return trace;
 }

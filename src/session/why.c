@@ -2,7 +2,8 @@
 /* Explains a recorded run against the nearest earlier one. */
 #include "base/fault.h"
 #include "base/path.h"
-#include "session/session-internal.h"
+#include "cache/cache.h"
+#include "session/kept.h"
 
 #include <string.h>
 
@@ -224,7 +225,7 @@ static void explain_difference(struct session *session, const struct search *sea
     struct comparison out = { .text = text };
     gsize length = text->len;
     compare_actions(&out, before, after);
-    why_seen(session->store, &search->nearest->key, &search->run->key, FILES_SHOWN, text);
+    why_seen(session, search->nearest, search->run, FILES_SHOWN, text);
     if (text->len == length)
         g_string_append(text, "  nothing that it may depend on differs\n");
 }
@@ -233,10 +234,11 @@ static void explain(struct session *session, const struct search *search, GStrin
 {
     describe_run(text, search->number, search->run);
     if (search->run->hit)
-        g_string_append(text,
-                        " was reused: arguments, environment, machine and what it saw are those of ");
+        g_string_append(
+            text, " was reused: arguments, environment, machine and what it saw are those of ");
     else
-        g_string_append_printf(text, " ran: %s.\n",
+        g_string_append_printf(text, " ran%s: %s.\n",
+                               search->run->stored ? "" : " and was not stored",
                                search->run->reason == NULL ? "no reason is recorded"
                                                            : search->run->reason);
     if (search->nearest == NULL) {
@@ -268,4 +270,74 @@ char *session_why(struct session *session, guint number, GError **error)
     history_entry_free(search.run);
     history_entry_free(search.nearest);
     return answer;
+}
+
+/* --- which run made a file -------------------------------------------------------------------- */
+
+struct maker {
+    struct session *session;
+    const char *path;
+    guint at, number;
+    bool found;
+    char *process; /* its command, if that is on record */
+};
+
+static bool has_output(const struct maker *maker, const struct history_entry *entry)
+{
+    g_autoptr(result) result = cache_result(maker->session->store, &entry->key);
+    g_autoptr(tree) outputs =
+        result == NULL ? NULL : store_get_tree(maker->session->store, &result->outputs, NULL);
+    return outputs != NULL && tree_lookup(outputs, maker->path) != NULL;
+}
+
+/* Who wrote it last of those on record; also tells of runs whose result was not stored. */
+static bool has_written(struct maker *maker, const struct history_entry *entry)
+{
+    static const unsigned made = TRACE_CREATED | TRACE_WROTE;
+    g_autoptr(trace) trace = kept_trace(maker->session, entry, NULL);
+    bool found = false;
+    for (size_t i = 0; trace != NULL && i < trace_written_count(trace); i++) {
+        const struct trace_written *written = trace_written(trace, i);
+        if ((written->what & made) == 0 || strcmp(written->path, maker->path) != 0)
+            continue;
+        found = true;
+        if (written->process == 0)
+            continue;
+        g_free(maker->process);
+        maker->process = g_strjoinv(" ", trace_process(trace, written->process)->argv);
+    }
+    return found;
+}
+
+static bool visit_maker(const struct history_entry *entry, void *user)
+{
+    struct maker *maker = user;
+    if (g_strcmp0(entry->workspace, maker->session->root) != 0)
+        return true;
+    maker->number = maker->at++;
+    bool written = has_written(maker, entry);
+    maker->found = has_output(maker, entry) || (written && !entry->hit && !entry->stored);
+    if (!maker->found)
+        g_clear_pointer(&maker->process, g_free);
+    return !maker->found;
+}
+
+char *session_why_output(struct session *session, const char *path, GError **error)
+{
+    g_autofree char *relative = path_below(session->root, "/", path);
+    struct maker maker = { .session = session, .path = relative };
+    if (relative != NULL && path_is_relative(relative))
+        history_each(session->store, visit_maker, &maker);
+    g_autofree char *process = maker.process;
+    g_autofree char *name = path_quote(relative == NULL ? path : relative);
+    if (!maker.found) {
+        fault_set(error, FAULT_MISSING, "no recorded run of %s wrote %s", session->root, name);
+        return NULL;
+    }
+    g_autofree char *run = session_why(session, maker.number, error);
+    if (run == NULL)
+        return NULL;
+    g_autofree char *by = process == NULL ? g_strdup("") : path_quote(process);
+    return g_strdup_printf("%s was written by @%u%s%s\n%s", name, maker.number,
+                           process == NULL ? "" : ": ", by, run);
 }

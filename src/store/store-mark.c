@@ -127,11 +127,15 @@ static void claim_tree(struct claimed *claimed, const struct digest *root, guint
     }
 }
 
-/* Newest first; equal ages by key, so that the outcome depends on nothing else. */
+/*
+ * Optional ones last; newest first; equal ages by key, so that the outcome depends on nothing else.
+ */
 static int by_age(const void *a, const void *b)
 {
     const struct store_mark_record *x = *(struct store_mark_record *const *)a;
     const struct store_mark_record *y = *(struct store_mark_record *const *)b;
+    if (x->reference.optional != y->reference.optional)
+        return x->reference.optional ? 1 : -1;
     if (x->reference.last_use != y->reference.last_use)
         return x->reference.last_use > y->reference.last_use ? -1 : 1;
     return g_bytes_compare(x->key, y->key);
@@ -162,14 +166,31 @@ static bool keep(struct store_mark *mark, const struct store_mark_record *record
     return true;
 }
 
+/* Of the records from `from` on that are as `optional` as this the first that fit stay, at `to`. */
+static void keep_some(struct store_mark *mark, guint *from, guint *to, bool optional,
+                      guint64 max_bytes)
+{
+    GPtrArray *records = mark->records;
+    bool full = false;
+    for (; *from < records->len; (*from)++) {
+        struct store_mark_record *record = records->pdata[*from];
+        if (record->reference.optional != optional)
+            return;
+        full = full || !keep(mark, record, max_bytes);
+        if (full)
+            g_ptr_array_add(mark->evicted, record);
+        else
+            records->pdata[(*to)++] = record;
+    }
+}
+
 void store_mark_finish(struct store_mark *mark, guint64 max_bytes)
 {
+    guint from = 0, to = 0;
     g_ptr_array_sort(mark->records, by_age);
-    guint kept = 0;
-    while (kept < mark->records->len &&
-           keep(mark, g_ptr_array_index(mark->records, kept), max_bytes))
-        kept++;
-    while (mark->records->len > kept)
-        g_ptr_array_add(mark->evicted,
-                        g_ptr_array_steal_index(mark->records, mark->records->len - 1));
+    keep_some(mark, &from, &to, false, max_bytes);
+    guint64 room = MIN(max_bytes / 4, STORE_OPTIONAL_MAX);
+    keep_some(mark, &from, &to, true, MIN(max_bytes, mark->kept_bytes + room));
+    while (mark->records->len > to)
+        g_ptr_array_steal_index(mark->records, mark->records->len - 1);
 }

@@ -200,12 +200,15 @@ bool store_verify(struct store *store, bool repair, store_damage report, void *u
 /*
  * Evict until blobs take at most `max_bytes`: the records of RESULTS and ROOTS are ordered by last
  * use, newest first; each keeps the blobs that it names as long as the sum fits; the first that no
- * longer fits and all older ones go, and so does every blob that no remaining one names. Stat and
- * path-set records whose use is gone may go too. Runs in one write transaction, so that no commit
- * of another process falls between mark and sweep.
+ * longer fits and all older ones go, and so does every blob that no remaining one names. Of those
+ * that are optional the newest stay, in up to a quarter of `max_bytes` that the others leave, and
+ * at most STORE_OPTIONAL_MAX. Stat and path-set records whose use is gone may go too. Runs in one
+ * write transaction, so that no commit of another process falls between mark and sweep.
  */
+#define STORE_OPTIONAL_MAX ((guint64)1 << 30)
 struct store_reference {
     gint64 last_use; /* any order-preserving number; microseconds since the epoch by habit */
+    bool optional;   /* stays only in the room that the others leave, and within limits */
     GArray *blobs;   /* of struct digest; owned by the caller of describe's caller, i.e. gc */
     GArray *trees;   /* of struct digest: roots that are followed */
     GArray

@@ -24,7 +24,27 @@ load helper
     exits 0 vial why @3
     contains "$output" "was reused"
     exits 2 vial why @99
-    exits 2 vial why nonsense
+    exits 2 vial why @nonsense
+}
+
+@test "why of an output explains the run that wrote it" {
+    echo one >in
+    miss sh -c 'cat in >out'
+    miss sh -c 'cat in >other'
+    echo two >in
+    miss sh -c 'cat in >out'
+    exits 0 vial why out
+    contains "$output" 'out was written by @0'
+    contains "$output" 'in changed'
+    exits 0 vial why "$PWD/other"
+    contains "$output" 'other was written by @1'
+    mkdir d
+    cd d
+    exits 0 vial why ../other
+    contains "$output" 'other was written by @1'
+    exits 1 vial why in
+    contains "$stderr" 'no recorded run'
+    exits 1 vial why /etc/passwd
 }
 
 @test "why still names what changed after gc, which removes the inputs themselves" {

@@ -53,14 +53,19 @@ setup() {
     same "$(vial trace @0 --json)" "$(vial trace @1 --json)"
 }
 
-@test "trace says that a sealed run, one that was not stored, and one that was evicted have none" {
+@test "a sealed run and one that was not stored have a trace, one that was evicted has none" {
     vial run cat in
+    exits 0 vial trace
+    contains "$output" 'read     in'
+    vial run --view --net cat in
+    exits 0 vial trace
+    contains "$output" 'read     in'
+    exits 0 vial why
+    contains "$output" 'not stored: it could use the network'
+    exits 0 vial run --keep-sandbox --refresh cat in
+    rm -rf "$(grep -o '/[^;]*/kept-[^;]*' <<<"$stderr")"
     exits 1 vial trace
     contains "$stderr" 'did not run in a view'
-    vial run --view --net cat in
-    exits 1 vial trace
-    contains "$stderr" 'not stored'
-    contains "$stderr" network
     vial run --view cat in
     exits 0 vial trace
     vial gc --max-size 0
@@ -122,8 +127,44 @@ edit_and_revert() {
     during edit_and_revert
     contains "$(cat warned)" 'not stored: in changed while it was in use'
     same "$(vial log --json | jq -c '.[0] | [.result, .stored]')" '["run",false]'
+    exits 0 vial trace
+    contains "$output" 'read     in'
+    exits 0 vial why
+    contains "$output" 'ran and was not stored: in changed while it was in use'
+}
+
+@test "why shows which lines of a text became which, within bounds" {
+    seq 1 30 >text
+    head -c 1000 /dev/urandom >binary
+    vial run --view sh -c 'cat text binary >out'
+    sed -i 's/^7$/seven/; /^20$/d' text
+    echo changed >>binary
+    vial run --view sh -c 'cat text binary >out'
+    exits 0 vial why
+    contains "$output" 'read text:'
+    contains "$output" $'    @@ -7,14 +7,13 @@\n    -7\n    +seven\n    -20'
+    contains "$output" 'read binary:'
+    same "$(grep -c '^    ' <<<"$output")" 4
+    seq 1001 1100 >text
+    vial run --view sh -c 'cat text binary >out'
+    exits 0 vial why
+    contains "$output" '    -1'
+    contains "$output" 'more lines)'
+    same "$(grep -c '^    [-+]' <<<"$output")" 20
+    exits 0 vial why out
+    contains "$output" 'out was written by @0: sh -c cat text binary'
+}
+
+@test "what a run left to look at goes in a collection before any result does" {
+    head -c 100000 /dev/urandom >big
+    vial run --view sh -c 'wc -c <big >out'
+    exits 0 vial gc --max-size 50K
+    exits 0 vial trace
+    contains "$output" 'read     big'
+    same "$(vial run --view --events events sh -c 'wc -c <big >out'; finished events result)" hit
+    exits 0 vial gc --max-size 0
     exits 1 vial trace
-    contains "$stderr" 'not stored: in changed while it was in use'
+    contains "$stderr" 'has no trace'
 }
 
 @test "a touch changes no order of times, an edit does" {

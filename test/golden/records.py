@@ -131,6 +131,9 @@ HISTORY = {
     "run": number(1, 1700000000000001) + field(2, b"/\xff") + field(3, "false")
     + field(4, digest("key")) + field(5, digest("weak")) + number(7, 1) + number(8, 255)
     + number(9, 7) + number(10, 8) + field(11, "no earlier run had these inputs"),
+    "kept": number(1, 1700000000000002) + field(2, "/w") + field(3, "make")
+    + field(4, digest("key")) + field(5, digest("weak")) + number(9, 7) + number(10, 8)
+    + field(11, "it read a clock") + field(12, digest("kept")),
 }
 
 

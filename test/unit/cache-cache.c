@@ -335,6 +335,34 @@ static void what_a_user_put_counts_by_its_age(void)
     g_assert_false(has(store, "d/a"));
 }
 
+static void keep_to_look_at(struct store *store, struct tree *tree, gint64 time)
+{
+    g_autoptr(store_batch) batch = store_batch_new(store);
+    tree_walk(tree, put_content, batch);
+    g_assert_true(store_batch_put_tree(batch, tree, NULL));
+    cache_record_kept(batch, tree_digest(tree), time);
+    g_assert_true(store_batch_commit(batch, NULL));
+}
+
+static void what_is_there_to_look_at_goes_before_results(void)
+{
+    g_autoptr(store) store = store_new_memory();
+    g_autoptr(tree) old = TREE("first=first");
+    g_autoptr(tree) new = TREE("then=then");
+    keep_to_look_at(store, old, 100);
+    keep_to_look_at(store, new, 200);
+    record(store, "older", TREE("1=1", "2=2", "3=3", "4=4", "5=5", "6=6"), "", 0, 1);
+    struct store_gc_result all = collect(store, G_MAXUINT64);
+    g_assert_true(has(store, "first"));
+    collect(store, all.bytes_kept); /* a quarter is enough for one */
+    assert_hit(store, "older");
+    g_assert_false(has(store, "first"));
+    g_assert_true(has(store, "then"));
+    collect(store, all.bytes_kept - 150);
+    assert_hit(store, "older");
+    g_assert_false(has(store, "then"));
+}
+
 static void malformed_records_go(void)
 {
     g_autoptr(store) store = store_new_memory();
@@ -375,6 +403,8 @@ int main(int argc, char **argv)
                     what_two_results_share_stays_with_the_one_that_stays);
     g_test_add_func("/cache/gc/what-a-user-put-counts-by-its-age",
                     what_a_user_put_counts_by_its_age);
+    g_test_add_func("/cache/gc/what-is-there-to-look-at-goes-before-results",
+                    what_is_there_to_look_at_goes_before_results);
     g_test_add_func("/cache/gc/malformed-records-go", malformed_records_go);
     return g_test_run();
 }

@@ -13,8 +13,10 @@ static struct history_entry *entry_of(char **argv)
 
 static struct history_entry *golden_entry(const char *name)
 {
-    bool hit = strcmp(name, "hit") == 0;
-    struct history_entry *entry = entry_of(hit ? STRV("cc", "") : STRV("false"));
+    bool hit = strcmp(name, "hit") == 0, kept = strcmp(name, "kept") == 0;
+    struct history_entry *entry = entry_of(hit    ? STRV("cc", "")
+                                           : kept ? STRV("make")
+                                                  : STRV("false"));
     entry->time = G_GINT64_CONSTANT(1700000000000000) + !hit;
     entry->workspace = g_strdup(hit ? "/w" : "/\xff");
     entry->hit = hit;
@@ -23,6 +25,16 @@ static struct history_entry *golden_entry(const char *name)
     entry->duration = hit ? 1000 : 7;
     entry->work = hit ? 2000000 : 8;
     entry->reason = hit ? NULL : g_strdup("no earlier run had these inputs");
+    if (!kept)
+        return entry;
+    entry->time++;
+    entry->stored = false;
+    entry->exit_code = 0;
+    g_free(entry->workspace);
+    entry->workspace = g_strdup("/w");
+    g_free(entry->reason);
+    entry->reason = g_strdup("it read a clock");
+    digest_of("kept", 4, &entry->kept);
     return entry;
 }
 
@@ -40,11 +52,12 @@ static void assert_same_entry(const struct history_entry *found,
     g_assert_cmpint(found->duration, ==, expected->duration);
     g_assert_cmpint(found->work, ==, expected->work);
     g_assert_cmpstr(found->reason, ==, expected->reason);
+    assert_digests(&found->kept, &expected->kept);
 }
 
 static void the_encoding_is_the_documented_one(void)
 {
-    static const char *const names[] = { "hit", "run" };
+    static const char *const names[] = { "hit", "run", "kept" };
     for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
         g_auto(GStrv) expected = golden("history.txt", names[i]);
         g_autoptr(history_entry) entry = golden_entry(names[i]);
