@@ -19,6 +19,7 @@
 #include "sandbox/sandbox.h"
 #include "session/commit-internal.h"
 #include "session/session-internal.h"
+#include "store/materialize.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,6 +31,7 @@ struct work {
     GHashTable *extras;  /* path -> struct output_extra */
     GHashTable *deleted; /* const char *: what the command deleted */
     GHashTable *fifos;   /* const char *: FIFOs of an earlier run of it */
+    GHashTable *looked;  /* char * -> struct looked: read before anything was written */
     GHashTable *unseen;  /* char * -> 1: lies there, 2: and was reported, 0: does not */
     GPtrArray *sealed;   /* char *: directories whose mode, attributes and time come last */
     GHashTable *timed;   /* char *: those of them whose time is the command's */
@@ -435,6 +437,63 @@ static bool keep_entry(struct work *work, const char *path, const struct tree_en
            failed(error, "cannot set the mode or time of", path);
 }
 
+/* A regular file of the workspace. */
+struct looked {
+    struct stat status;
+    struct tree_entry entry;
+};
+
+/* present_look(), or what it found the first time if the file is still that one. */
+static bool look(struct work *work, int parent, const char *path, struct present *out)
+{
+    const struct looked *looked = g_hash_table_lookup(work->looked, path);
+    struct stat now;
+    if (looked == NULL || fstatat(parent, base_name(path), &now, AT_SYMLINK_NOFOLLOW) < 0 ||
+        now.st_dev != looked->status.st_dev || now.st_ino != looked->status.st_ino ||
+        now.st_size != looked->status.st_size || now.st_mode != looked->status.st_mode ||
+        fd_nanoseconds(now.st_ctim) != fd_nanoseconds(looked->status.st_ctim))
+        return present_look(parent, base_name(path), out);
+    *out = (struct present){ .exists = true, .status = now, .entry = looked->entry };
+    return true;
+}
+
+/* Is the file there already as the output has it? */
+static bool is_there(struct work *work, const char *path, const struct tree_entry *entry)
+{
+    struct present present;
+    int parent = open_parent(work, path);
+    if (parent < 0 || fstatat(parent, base_name(path), &present.status, AT_SYMLINK_NOFOLLOW) < 0 ||
+        !S_ISREG(present.status.st_mode) || present.status.st_size != entry->digest.size ||
+        !present_look(parent, base_name(path), &present) || present.entry.kind != TREE_FILE)
+        return false;
+    struct looked *looked = g_new(struct looked, 1);
+    *looked = (struct looked){ present.status, present.entry };
+    g_hash_table_replace(work->looked, g_strdup(path), looked);
+    return same(&present.entry, entry);
+}
+
+static bool check_output(const char *path, const struct tree_entry *entry, void *user)
+{
+    struct work *work = user;
+    bool covered;
+    if (entry->kind != TREE_FILE || entry->digest.size == 0)
+        return true;
+    const struct tree_entry *before = captured(work->commit, path, &covered);
+    return (before != NULL && same(before, entry)) || is_there(work, path, entry) ||
+           store_check_blob(work->commit->store, &entry->digest, path, &work->error);
+}
+
+/*
+ * Is all that is to be written whole? What of a result's outputs is there already is in the way of
+ * the run that has to make up for the rest.
+ */
+static bool outputs_are_whole(struct work *work)
+{
+    if (work->commit->source < 0)
+        tree_walk(work->commit->outputs, check_output, work);
+    return work->error == NULL;
+}
+
 static bool commit_entry(struct work *work, const char *path, const struct tree_entry *entry,
                          GError **error)
 {
@@ -450,7 +509,7 @@ static bool commit_entry(struct work *work, const char *path, const struct tree_
     int parent = leave ? open_parent(work, path) : make_parent(work, path, error);
     if (parent < 0 && !leave)
         return *error == NULL;
-    bool readable = parent >= 0 && present_look(parent, base_name(path), &present);
+    bool readable = parent >= 0 && look(work, parent, path, &present);
     if (readable && present.exists && same(&present.entry, entry))
         return leave || keep_entry(work, path, entry, error);
     if (leave)
@@ -673,6 +732,7 @@ static void work_init(struct work *work, struct commit *commit)
         .extras = g_hash_table_new(g_str_hash, g_str_equal),
         .deleted = g_hash_table_new(g_str_hash, g_str_equal),
         .fifos = g_hash_table_new(g_str_hash, g_str_equal),
+        .looked = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free),
         .unseen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
         .sealed = g_ptr_array_new_with_free_func(g_free),
         .timed = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
@@ -698,28 +758,36 @@ static void work_release(struct work *work)
     g_hash_table_unref(work->extras);
     g_hash_table_unref(work->deleted);
     g_hash_table_unref(work->fifos);
+    g_hash_table_unref(work->looked);
     g_hash_table_unref(work->unseen);
     g_ptr_array_unref(work->sealed);
     g_hash_table_unref(work->timed);
     g_hash_table_unref(work->changed);
 }
 
+static void commit_all(struct work *work)
+{
+    struct commit *commit = work->commit;
+    unseal_directories(work);
+    commit_deletions(work);
+    tree_walk(commit->outputs, visit_output, work);
+    commit_fifos(work);
+    GError *cause = NULL;
+    if (commit->exact && commit->source >= 0 && commit->result->uncacheable != NULL &&
+        !commit_raw(commit, is_older, work, &cause))
+        note_error(work, cause);
+    commit->source = -1; /* inputs lie in the store */
+    if (commit->result->exit_code == 0)
+        tree_diff(commit->present, commit->inputs, restore_input, work);
+    seal_directories(work);
+}
+
 bool commit_outputs(struct commit *commit, GError **error)
 {
     struct work work;
     work_init(&work, commit);
-    unseal_directories(&work);
-    commit_deletions(&work);
-    tree_walk(commit->outputs, visit_output, &work);
-    commit_fifos(&work);
-    GError *cause = NULL;
-    if (commit->exact && commit->source >= 0 && commit->result->uncacheable != NULL &&
-        !commit_raw(commit, is_older, &work, &cause))
-        note_error(&work, cause);
-    commit->source = -1; /* inputs lie in the store */
-    if (commit->result->exit_code == 0)
-        tree_diff(commit->present, commit->inputs, restore_input, &work);
-    seal_directories(&work);
+    if (outputs_are_whole(&work))
+        commit_all(&work);
     work_release(&work);
     if (work.error != NULL)
         g_propagate_error(error, work.error);

@@ -535,7 +535,7 @@ static bool can_watch(struct run *run)
 {
     return !run->request->view && !run->request->no_cache && run->request->vary == 0 &&
            run->level == SANDBOX_NAMESPACES && can_serve(run) &&
-           (!run->request->refresh || begin_watch(run));
+           (run->observed != NULL || begin_watch(run)); /* nobody has asked, or by the whole key */
 }
 
 static bool execute(struct run *run, struct store_batch *batch, GError **error)

@@ -117,7 +117,8 @@ struct commit {
 /*
  * Bring outputs and deletions into the workspace, file by file atomically. What the user changed
  * since capture is kept and reported as EVENT_CONFLICT. A file that cannot be written is an error
- * after all others have been tried.
+ * after all others have been tried. FAULT_MISSING: an output in the store is gone or damaged, and
+ * nothing was written.
  */
 bool commit_outputs(struct commit *commit, GError **error);
 

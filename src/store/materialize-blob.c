@@ -32,6 +32,60 @@ static char *proc_path(int descriptor, char path[PROC_SIZE])
     return path;
 }
 
+/* --- objects that were hashed before ------------------------------------------------------------
+ */
+
+struct verified { /* an object file that was hashed by this process */
+    struct digest digest;
+    guint64 device, inode;
+    struct statx_timestamp made; /* the number of a removed object may come again */
+};
+
+static pthread_mutex_t verified_lock = PTHREAD_MUTEX_INITIALIZER;
+static GHashTable *verified; /* struct digest * (in the value) -> struct verified * */
+
+/* False where the file system does not say when a file was made: then it is hashed each time. */
+static bool describe_object(const struct digest *digest, int object, struct verified *out)
+{
+    struct statx status;
+    if (statx(object, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &status) < 0 ||
+        (status.stx_mask & STATX_BTIME) == 0)
+        return false;
+    *out = (struct verified){
+        .digest = *digest,
+        .device = makedev(status.stx_dev_major, status.stx_dev_minor),
+        .inode = status.stx_ino,
+        .made = status.stx_btime,
+    };
+    return true;
+}
+
+static bool is_verified(const struct digest *digest, int object)
+{
+    struct verified now;
+    if (!describe_object(digest, object, &now))
+        return false;
+    pthread_mutex_lock(&verified_lock);
+    const struct verified *found = verified == NULL ? NULL : g_hash_table_lookup(verified, digest);
+    bool same = found != NULL && found->device == now.device && found->inode == now.inode &&
+                found->made.tv_sec == now.made.tv_sec && found->made.tv_nsec == now.made.tv_nsec;
+    pthread_mutex_unlock(&verified_lock);
+    return same;
+}
+
+static void set_verified(const struct digest *digest, int object)
+{
+    g_autofree struct verified *made = g_new(struct verified, 1);
+    if (!describe_object(digest, object, made))
+        return;
+    pthread_mutex_lock(&verified_lock);
+    if (verified == NULL)
+        verified = g_hash_table_new_full(digest_hash, digest_hash_equal, NULL, g_free);
+    struct digest *key = &made->digest;
+    g_hash_table_replace(verified, key, g_steal_pointer(&made));
+    pthread_mutex_unlock(&verified_lock);
+}
+
 /* --- bytes ------------------------------------------------------------------------------------ */
 
 static bool report_damage(const struct blob_file *file, GError **error)
@@ -94,6 +148,8 @@ static bool fill(const struct blob_file *file, int to, bool *compiled, GError **
         return false;
     *compiled = pread(from, start, sizeof start, 0) == sizeof start &&
                 store_is_compiled(start, sizeof start);
+    if (is_verified(file->digest, from))
+        return fd_copy(from, to, (off_t)file->digest->size, file->what, error);
     if (ioctl(to, FICLONE, from) == 0)
         return pump(file, to, -1, error);
     return pump(file, from, to, error);
@@ -156,6 +212,24 @@ int blob_replace(const struct blob_file *file, GError **error)
     return -1;
 }
 
+bool store_check_blob(struct store *store, const struct digest *digest, const char *what,
+                      GError **error)
+{
+    if (digest->size <= WHOLE_SIZE) {
+        g_autoptr(GBytes) bytes = store_get(store, digest, error);
+        return bytes != NULL;
+    }
+    g_autofree guint8 *buffer = g_malloc(BLOB_BUFFER_SIZE);
+    const struct blob_file file = {
+        .store = store, .digest = digest, .what = what, .buffer = buffer
+    };
+    autofd int object = store_open_blob(store, digest, error);
+    if (object < 0 || !pump(&file, object, -1, error))
+        return false;
+    set_verified(digest, object);
+    return true;
+}
+
 bool store_copy_blob(struct store *store, const struct digest *digest, int to, const char *what,
                      GError **error)
 {
@@ -191,57 +265,6 @@ bool store_write_file(struct store *store, const struct digest *digest, int dire
 
 /* --- links to objects --------------------------------------------------------------------------
  */
-
-struct verified { /* an object file that was hashed by this process */
-    struct digest digest;
-    guint64 device, inode;
-    struct statx_timestamp made; /* the number of a removed object may come again */
-};
-
-static pthread_mutex_t verified_lock = PTHREAD_MUTEX_INITIALIZER;
-static GHashTable *verified; /* struct digest * (in the value) -> struct verified * */
-
-/* False where the file system does not say when a file was made: then it is hashed each time. */
-static bool describe_object(const struct digest *digest, int object, struct verified *out)
-{
-    struct statx status;
-    if (statx(object, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &status) < 0 ||
-        (status.stx_mask & STATX_BTIME) == 0)
-        return false;
-    *out = (struct verified){
-        .digest = *digest,
-        .device = makedev(status.stx_dev_major, status.stx_dev_minor),
-        .inode = status.stx_ino,
-        .made = status.stx_btime,
-    };
-    return true;
-}
-
-static bool is_verified(const struct digest *digest, int object)
-{
-    struct verified now;
-    if (!describe_object(digest, object, &now))
-        return false;
-    pthread_mutex_lock(&verified_lock);
-    const struct verified *found = verified == NULL ? NULL : g_hash_table_lookup(verified, digest);
-    bool same = found != NULL && found->device == now.device && found->inode == now.inode &&
-                found->made.tv_sec == now.made.tv_sec && found->made.tv_nsec == now.made.tv_nsec;
-    pthread_mutex_unlock(&verified_lock);
-    return same;
-}
-
-static void set_verified(const struct digest *digest, int object)
-{
-    g_autofree struct verified *made = g_new(struct verified, 1);
-    if (!describe_object(digest, object, made))
-        return;
-    pthread_mutex_lock(&verified_lock);
-    if (verified == NULL)
-        verified = g_hash_table_new_full(digest_hash, digest_hash_equal, NULL, g_free);
-    struct digest *key = &made->digest;
-    g_hash_table_replace(verified, key, g_steal_pointer(&made));
-    pthread_mutex_unlock(&verified_lock);
-}
 
 /* The time of an object means nothing to the store, so all who link it may agree on one. */
 static bool set_object_time(const struct blob_file *file, int object, const struct stat *status)

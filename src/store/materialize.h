@@ -42,6 +42,10 @@ bool store_is_compiled(const void *start, size_t size);
 bool store_copy_blob(struct store *store, const struct digest *digest, int to, const char *what,
                      GError **error);
 
+/* Is blob `digest` there and undamaged? FAULT_MISSING if not. */
+bool store_check_blob(struct store *store, const struct digest *digest, const char *what,
+                      GError **error);
+
 /*
  * Write blob `digest` to the new file `name` in `directory`, verified, via a temporary name so that
  * the file appears complete or not at all; `mode` is set exactly, whatever the umask. Replaces a

@@ -64,6 +64,24 @@ status_of() {
         '15:objects/*/*' 8:log 8:format 4:claims 4:lock
 }
 
+@test "of a result with a damaged output nothing is in the way when the command runs again" {
+    # shellcheck disable=SC2034
+    OBSERVED=1
+    head -c 300000 /dev/urandom >large
+    miss sh -c 'mkdir d && cp large d/copy'
+    for object in "$VIAL_STORE"/objects/*/*; do
+        chmod u+w "$object"
+        printf x | dd of="$object" bs=1 seek=1000 conv=notrunc status=none
+    done
+    rm -r d
+    miss sh -c 'mkdir d && cp large d/copy'
+    same "$status$stderr" 0
+    cmp large d/copy
+    rm -r d
+    hit sh -c 'mkdir d && cp large d/copy'
+    cmp large d/copy
+}
+
 # --- full disks ------------------------------------------------------------------------------------
 
 full_store() {

@@ -224,7 +224,10 @@ static void an_unreadable_source_leaves_nothing_behind(void)
         g_assert_false(commit_outputs(&run.commit, &run.error));
         g_assert_error(run.error, FAULT, (int)(from_store ? FAULT_MISSING : FAULT_IO));
         g_assert_nonnull(strstr(run.error->message, "b"));
-        assert_disk(ground.workspace, "a=1", "b=old", "c=3", "d/");
+        if (from_store) /* where that is known before anything is written */
+            assert_disk(ground.workspace, "b=old");
+        else
+            assert_disk(ground.workspace, "a=1", "b=old", "c=3", "d/");
         run_release(&run);
         ground_release(&ground);
     }
