@@ -30,6 +30,7 @@ int command_log(int argc, char **argv);
 int command_stats(int argc, char **argv);
 int command_gc(int argc, char **argv);
 int command_doctor(int argc, char **argv);
+int command_graph(int argc, char **argv);
 
 /* --- options.c -------------------------------------------------------------------------------- */
 
@@ -38,6 +39,7 @@ struct usage {
     const char *arguments; /* "[--] COMMAND [ARGUMENT]…" */
     const char *summary;   /* one line under the usage line of --help */
     const GOptionEntry *entries;
+    bool mixed;      /* options may stand behind words, too */
     int least, most; /* number of words left after the options; most < 0: any */
 };
 
@@ -47,7 +49,7 @@ enum parsed {
     PARSED_WRONG, /* the message was printed: exit 2, or 125 of a command that runs a program */
 };
 
-/* Options come before the first word that is none; "--" ends them. */
+/* Options come before the first word that is none, unless they may be mixed; "--" ends them. */
 enum parsed options_parse(const struct usage *usage, int *argc, char ***argv);
 
 /* "10", "4K", "1.5G": bytes. FAULT_USAGE. */

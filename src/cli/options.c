@@ -22,7 +22,7 @@ enum parsed options_parse(const struct usage *usage, int *argc, char ***argv)
     g_set_prgname(name);
     g_option_context_set_summary(context, usage->summary);
     g_option_context_set_help_enabled(context, FALSE);
-    g_option_context_set_strict_posix(context, TRUE);
+    g_option_context_set_strict_posix(context, !usage->mixed);
     if (usage->entries != NULL)
         g_option_context_add_main_entries(context, usage->entries, NULL);
     g_option_context_add_main_entries(context, common, NULL);
