@@ -118,7 +118,7 @@ int command_graph(int argc, char **argv)
     }
     g_autoptr(rules) rules = load(argv[0]);
     const struct graph_input *input = rules_graph_input(rules);
-    if (request.query != NULL)
+    if (query != NULL)
         return show_query(&request, input, argv[0]);
     g_autoptr(graph) graph = graph_solve(input);
     return print_graph(&request, graph, -1);
