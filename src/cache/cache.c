@@ -2,6 +2,7 @@
 /* Look-up, recording and eviction of results. */
 #include "cache/cache.h"
 
+#include "base/wire.h"
 #include "cache/history.h"
 
 #include <string.h>
@@ -141,11 +142,57 @@ static void name_action(const struct digest *digest, struct store_reference *out
     g_array_append_val(out->directories, inputs);
 }
 
+/* What a root of a memo keeps besides: blobs (1) and trees (2). */
+static void name_kept(const struct digest *digest, struct store_reference *out)
+{
+    struct wire_reader reader;
+    struct wire_field field;
+    struct digest named;
+    g_autoptr(GBytes) message = out->read(digest, out->source);
+    g_array_append_val(out->blobs, *digest);
+    if (message == NULL)
+        return;
+    wire_reader_init(&reader, g_bytes_get_data(message, NULL), g_bytes_get_size(message));
+    while (wire_next(&reader, &field))
+        if (field.type == WIRE_BYTES && digest_decode(field.data, field.size, &named))
+            g_array_append_val(field.number == 2 ? out->trees : out->blobs, named);
+}
+
+/* The engine's manifest (doc/format/memo.md), as far as it names what must stay. */
+static bool describe_memo(GBytes *value, struct store_reference *out)
+{
+    struct wire_reader reader, inner;
+    struct wire_field field, part;
+    struct digest digest;
+    wire_reader_init(&reader, g_bytes_get_data(value, NULL), g_bytes_get_size(value));
+    while (wire_next(&reader, &field)) {
+        if (field.number == 1)
+            out->last_use = (gint64)field.value;
+        else if ((field.number == 3 || field.number == 4) && field.type == WIRE_BYTES &&
+                 digest_decode(field.data, field.size, &digest))
+            g_array_append_val(out->blobs, digest);
+        else if (field.number == 5 && field.type == WIRE_BYTES) {
+            wire_reader_init(&inner, field.data, field.size);
+            while (wire_next(&inner, &part)) {
+                if (part.type != WIRE_BYTES || !digest_decode(part.data, part.size, &digest))
+                    continue;
+                if (part.number == 2)
+                    g_array_append_val(out->blobs, digest);
+                else if (part.number == 3)
+                    name_kept(&digest, out);
+            }
+        }
+    }
+    return !reader.failed;
+}
+
 static bool describe(enum store_table table, GBytes *key, GBytes *value,
                      struct store_reference *out, void *user)
 {
     struct eviction *eviction = user;
     struct digest digest;
+    if (table == STORE_MEMO)
+        return describe_memo(value, out);
     if (!key_digest(key, &digest))
         return false;
     gsize size;

@@ -50,8 +50,9 @@ const struct link *plan_find(const struct plan *plan, const char *output, const 
 struct datum {
     struct digest digest; /* first: it is its own key */
     guint references;
-    guint32 id; /* in the memo; ENGINE_NONE: not there */
-    struct value *value;
+    guint32 id;            /* in the memo; ENGINE_NONE: not there */
+    struct value *value;   /* NULL: not loaded yet */
+    const guint8 *encoded; /* in the memo's bytes; NULL: there is `value`, or it is a blob */
 };
 
 struct known_fact {
@@ -91,6 +92,7 @@ struct activity;
 
 struct instance {
     guint32 id, plan;
+    guint32 memo;        /* number in the memo; ENGINE_NONE: not there */
     struct datum *value; /* NULL: none yet */
     struct record record;
     guint32 verified; /* revision */
@@ -174,8 +176,34 @@ struct engine {
     int wake;       /* eventfd */
     gint cancelled; /* atomic */
     GMutex lock;
-    GQueue completed; /* struct activity *; guarded by lock */
+    GQueue completed;  /* struct activity *; guarded by lock */
+    struct memo *memo; /* NULL: nothing is kept */
 };
+
+/* A request of engine_run(). */
+struct root {
+    struct wait wait;
+    struct value *direct;  /* the query is for one of its params; borrowed */
+    guint target;          /* plan */
+    struct datum **params; /* of the target; NULL: `direct`, `error`, or the wait has them */
+    struct digest key;     /* of target and params */
+    char *error;
+    struct value *value; /* from the memo; a reference */
+};
+
+struct memo *memo_new(struct engine *engine);
+void memo_free(struct memo *memo);
+void memo_root_key(const struct engine *engine, struct root *root);
+/*
+ * Answer all roots from what is on record with them, if it is and all facts below them are as they
+ * were. False without an error: the graph is needed, and from now on it is loaded. What was asked
+ * of the world is not asked again in this run.
+ */
+bool memo_answer(struct engine *engine, struct root *roots, gsize count, GError **error);
+/* Keep what this run has found out; what cannot be kept is computed again. */
+void memo_save(struct engine *engine, const struct root *roots, gsize count);
+/* Load the graph, if that has not been done. */
+void memo_load(struct engine *engine);
 
 struct datum *datum_take(struct engine *engine,
                          struct value *value); /* a reference; borrows value */

@@ -37,6 +37,14 @@ struct datum *datum_take(struct engine *engine, struct value *value)
 
 struct value *datum_value(struct engine *engine, struct datum *datum)
 {
+    if (datum->value != NULL)
+        return datum->value;
+    if (datum->encoded != NULL)
+        datum->value = value_decode_data(datum->encoded, (gsize)datum->digest.size, NULL);
+    else {
+        g_autoptr(GBytes) bytes = store_get(engine->options.store, &datum->digest, NULL);
+        datum->value = bytes == NULL ? NULL : value_decode(bytes, NULL);
+    }
     return datum->value;
 }
 
@@ -84,21 +92,25 @@ static int compare_facts(gconstpointer a, gconstpointer b)
     return fact_compare(&x->fact, &y->fact);
 }
 
+/* What memo_answer() has asked for already is up to date. */
 bool facts_ask(struct engine *engine, bool *changed, GError **error)
 {
-    guint count = g_hash_table_size(engine->facts);
-    *changed = false;
-    engine->statistics.facts = count;
-    if (count == 0 || engine->options.world == NULL)
-        return true;
+    struct world *world = engine->options.world;
+    guint all, count = 0;
     g_autofree struct known_fact **sorted =
-        (struct known_fact **)g_hash_table_get_keys_as_array(engine->facts, NULL);
+        (struct known_fact **)g_hash_table_get_keys_as_array(engine->facts, &all);
+    for (guint i = 0; i < all; i++)
+        if (sorted[i]->run != engine->run)
+            sorted[count++] = sorted[i];
+    *changed = false;
+    engine->statistics.facts += count;
+    if (count == 0 || world == NULL)
+        return true;
     qsort(sorted, count, sizeof(struct known_fact *), compare_facts);
     g_autofree struct fact *facts = g_new(struct fact, count);
     g_autofree struct fact_answer *answers = g_new0(struct fact_answer, count);
     for (guint i = 0; i < count; i++)
         facts[i] = sorted[i]->fact;
-    struct world *world = engine->options.world;
     if (!world->operations->look_up(world, facts, count, answers, error))
         return false;
     for (guint i = 0; i < count; i++) {
@@ -139,6 +151,7 @@ struct instance *instance_take(struct engine *engine, guint plan, struct datum *
     struct instance *made = g_malloc0(sizeof *made + count * sizeof(struct datum *));
     made->id = engine->instances->len;
     made->plan = plan;
+    made->memo = ENGINE_NONE;
     made->next = first;
     for (guint i = 0; i < count; i++)
         made->params[i] = params[i];

@@ -40,7 +40,11 @@ struct engine *engine_new(const struct engine_options *options, GError **error)
         return NULL;
     }
     engine->plans = plans_new(options->graph, engine->rules, &engine->plan_count, error);
-    return engine->plans == NULL ? NULL : g_steal_pointer(&engine);
+    if (engine->plans == NULL)
+        return NULL;
+    if (options->store != NULL)
+        engine->memo = memo_new(engine);
+    return g_steal_pointer(&engine);
 }
 
 void engine_free(struct engine *engine)
@@ -48,6 +52,7 @@ void engine_free(struct engine *engine)
     if (engine == NULL)
         return;
     tables_release(engine);
+    memo_free(engine->memo);
     plans_free(engine->plans, engine->plan_count);
     g_hash_table_unref(engine->rules);
     g_ptr_array_unref(engine->ready);
@@ -108,12 +113,6 @@ bool engine_is_cancelled(struct engine_call *call)
 }
 
 /* --- a run ------------------------------------------------------------------------------------ */
-
-struct root {
-    struct wait wait;
-    struct value *direct; /* the query is for one of its params */
-    char *error;
-};
 
 static char *query_text(const struct engine_request *request)
 {
@@ -186,10 +185,28 @@ static void root_init(struct engine *engine, const struct engine_request *reques
         root->direct = param_of(sorted, target->node->name);
         return;
     }
-    g_autofree struct datum **params = g_new(struct datum *, target->param_count + 1);
+    root->target = link->target;
+    root->params = g_new(struct datum *, target->param_count + 1);
     for (guint i = 0; i < target->param_count; i++)
-        params[i] = datum_take(engine, param_of(sorted, target->node->params[i]));
-    root->wait.to = instance_take(engine, link->target, params);
+        root->params[i] = datum_take(engine, param_of(sorted, target->node->params[i]));
+    memo_root_key(engine, root);
+}
+
+/* Now that the memo is loaded, or there is none. */
+static void root_place(struct engine *engine, struct root *root)
+{
+    if (root->params != NULL)
+        root->wait.to = instance_take(engine, root->target, root->params);
+    g_clear_pointer(&root->params, g_free);
+}
+
+static void root_release(struct engine *engine, struct root *root)
+{
+    for (guint i = 0; root->params != NULL && i < engine->plans[root->target].param_count; i++)
+        datum_unref(engine, root->params[i]);
+    g_free(root->params);
+    g_free(root->error);
+    value_unref(root->value);
 }
 
 static void take_completed(struct engine *engine)
@@ -251,17 +268,40 @@ static void work(struct engine *engine, struct root *roots, gsize count)
     }
 }
 
-/* What the world says now decides whether anything has to be checked. */
-static bool begin(struct engine *engine, GError **error)
+/*
+ * What the world says now decides whether anything has to be checked. True and *answered: not even
+ * the graph has to be loaded.
+ */
+static bool begin(struct engine *engine, struct root *roots, gsize count, bool *answered,
+                  GError **error)
 {
     bool changed;
+    GError *local = NULL;
     engine->statistics = (struct engine_statistics){ 0 };
     engine->run++;
+    *answered = engine->memo != NULL && memo_answer(engine, roots, count, &local);
+    if (*answered || local != NULL) {
+        if (local != NULL)
+            g_propagate_error(error, local);
+        return *answered;
+    }
     if (!facts_ask(engine, &changed, error))
         return false;
     if (changed || engine->repeats)
         engine->revision++;
     return true;
+}
+
+static void compute(struct engine *engine, struct root *roots, gsize count)
+{
+    for (gsize i = 0; i < count; i++)
+        root_place(engine, &roots[i]);
+    for (gsize i = count; i-- > 0;)
+        if (roots[i].wait.to != NULL && !task_ask(engine, &roots[i].wait))
+            engine->open++;
+    work(engine, roots, count);
+    if (engine->memo != NULL)
+        memo_save(engine, roots, count);
 }
 
 static void answer(struct engine *engine, const struct engine_request *request,
@@ -273,6 +313,8 @@ static void answer(struct engine *engine, const struct engine_request *request,
         out->value = value_ref(root->direct);
     else if (root->error != NULL)
         out->error = g_strdup(root->error);
+    else if (root->value != NULL)
+        out->value = value_ref(root->value);
     else if (instance_has_failed(engine, instance)) {
         g_autofree char *chain = failure_print(engine, instance->failure);
         g_autofree char *query = query_text(request);
@@ -284,23 +326,22 @@ static void answer(struct engine *engine, const struct engine_request *request,
 bool engine_run(struct engine *engine, const struct engine_request *requests, gsize count,
                 struct engine_result *results, GError **error)
 {
-    memset(results, 0, count * sizeof *results);
-    if (!begin(engine, error))
-        return false;
     g_autofree struct root *roots = g_new0(struct root, count);
+    bool answered;
+    memset(results, 0, count * sizeof *results);
     for (gsize i = 0; i < count; i++)
         root_init(engine, &requests[i], &roots[i]);
-    for (gsize i = count; i-- > 0;)
-        if (roots[i].wait.to != NULL && !task_ask(engine, &roots[i].wait))
-            engine->open++;
-    work(engine, roots, count);
+    bool ok = begin(engine, roots, count, &answered, error);
+    if (ok && !answered)
+        compute(engine, roots, count);
     for (gsize i = 0; i < count; i++) {
-        answer(engine, &requests[i], &roots[i], &results[i]);
-        g_free(roots[i].error);
+        if (ok)
+            answer(engine, &requests[i], &roots[i], &results[i]);
+        root_release(engine, &roots[i]);
     }
     engine->statistics.instances = engine->instances->len;
     g_atomic_int_set(&engine->cancelled, FALSE);
-    return true;
+    return ok;
 }
 
 void engine_results_clear(struct engine_result *results, gsize count)
@@ -346,6 +387,8 @@ void instance_describe(struct engine *engine, const struct instance *instance,
 
 void engine_each(struct engine *engine, engine_visit visit, void *user)
 {
+    if (engine->memo != NULL)
+        memo_load(engine);
     for (guint i = 0; i < engine->instances->len; i++) {
         struct engine_instance shown;
         instance_describe(engine, instance_at(engine, i), &shown);

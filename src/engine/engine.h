@@ -136,6 +136,7 @@ struct engine_options {
     struct world *world; /* who answers facts; NULL: nobody, there are none */
     struct store *store; /* keeps the memo; NULL: it is forgotten with the engine */
     const char *scope;   /* tells memos of one store apart: the workspace's path; NULL: "" */
+    guint64 memo_slack;  /* replaced bytes in the memo that are put up with; 0: the usual */
     /* Called in engine_run() as it happens; valid during the call. NULL: nobody listens. */
     engine_visit happened;
     void *user;

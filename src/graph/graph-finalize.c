@@ -129,8 +129,7 @@ static struct graph_node make_node(struct final *final, guint id)
                                .output = arena_text(arena, type_at(solver->input, output)->name),
                                .params = names_of(solver, query ? node->scope : node->high),
                                .dependency_count = node->choice_count,
-                               .positional_count =
-                                   query ? 0 : solver->rules[node->of].positional };
+                               .positional_count = query ? 0 : solver->rules[node->of].positional };
     made.name = query ? made.output : arena_text(arena, solver->rules[node->of].name);
     struct graph_dependency *dependencies =
         arena_take(arena, node->choice_count * sizeof *dependencies);

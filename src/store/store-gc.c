@@ -167,6 +167,7 @@ static bool mark(struct store_write *write, void *user, GError **error)
     g_hash_table_remove_all(run->objects);
     store_mark_init(&run->mark, &from, run->describe, run->user);
     bool ok = store_write_each(write, STORE_RESULTS, G_MAXSIZE, mark_record, run) &&
+              store_write_each(write, STORE_MEMO, G_MAXSIZE, mark_record, run) &&
               store_write_each(write, STORE_ROOTS, G_MAXSIZE, mark_record, run);
     if (ok) {
         store_mark_finish(&run->mark, run->max_bytes);

@@ -314,7 +314,9 @@ static bool gc(struct store *store, guint64 max_bytes, store_describe describe, 
     store_mark_init(&mark, &from, describe, user);
     g_mutex_lock(&self->lock);
     struct marking results = { &mark, STORE_RESULTS }, roots = { &mark, STORE_ROOTS };
+    struct marking memos = { &mark, STORE_MEMO };
     g_tree_foreach(self->records[STORE_RESULTS], mark_record, &results);
+    g_tree_foreach(self->records[STORE_MEMO], mark_record, &memos);
     g_tree_foreach(self->records[STORE_ROOTS], mark_record, &roots);
     store_mark_finish(&mark, max_bytes);
     sweep(self, &mark, out);

@@ -198,12 +198,12 @@ bool store_verify(struct store *store, bool repair, store_damage report, void *u
                   struct store_verify_result *out, GError **error);
 
 /*
- * Evict until blobs take at most `max_bytes`: the records of RESULTS and ROOTS are ordered by last
- * use, newest first; each keeps the blobs that it names as long as the sum fits; the first that no
- * longer fits and all older ones go, and so does every blob that no remaining one names. Of those
- * that are optional the newest stay, in up to a quarter of `max_bytes` that the others leave, and
- * at most STORE_OPTIONAL_MAX. Stat and path-set records whose use is gone may go too. Runs in one
- * write transaction, so that no commit of another process falls between mark and sweep.
+ * Evict until blobs take at most `max_bytes`: the records of RESULTS, MEMO and ROOTS are ordered by
+ * last use, newest first; each keeps the blobs that it names as long as the sum fits; the first
+ * that no longer fits and all older ones go, and so does every blob that no remaining one names. Of
+ * those that are optional the newest stay, in up to a quarter of `max_bytes` that the others leave,
+ * and at most STORE_OPTIONAL_MAX. Stat and path-set records whose use is gone may go too. Runs in
+ * one write transaction, so that no commit of another process falls between mark and sweep.
  */
 #define STORE_OPTIONAL_MAX ((guint64)1 << 30)
 struct store_reference {

@@ -84,7 +84,7 @@ static void test_equal_requests_run_once(void)
 {
     struct support_rule rules[] = { { "fib", body_fib }, { NULL } };
     struct support_engine opened;
-    support_open_in(&opened, "rule fib F N; F N\nquery F N", rules, NULL, NULL);
+    support_open_in(&opened, "rule fib F N; F N\nquery F N", rules, NULL, NULL, 0);
     g_assert_cmpint(ask(&opened, "F", support_number("N", 40), NULL), ==, 102334155);
     g_assert_cmpint(rules[0].starts, ==, 41);
     g_assert_cmpint(ask(&opened, "F", support_number("N", 39), NULL), ==, 63245986);
@@ -97,7 +97,7 @@ static void test_only_the_in_set_is_the_key(void)
 {
     struct support_rule rules[] = { { "b", body_number }, { NULL } };
     struct support_engine opened;
-    support_open_in(&opened, "rule b B A\nquery B A X", rules, NULL, NULL);
+    support_open_in(&opened, "rule b B A\nquery B A X", rules, NULL, NULL, 0);
     for (gint64 i = 0; i < 3; i++) {
         struct value *params[] = { support_number("X", i), support_number("A", 7) };
         struct engine_request request = { "B", params, 2 };
@@ -116,7 +116,7 @@ static void test_a_query_can_be_for_its_own_param(void)
 {
     struct support_rule rules[] = { { "b", body_number }, { NULL } };
     struct support_engine opened;
-    support_open_in(&opened, "rule b B A\nquery B A\nquery A A", rules, NULL, NULL);
+    support_open_in(&opened, "rule b B A\nquery B A\nquery A A", rules, NULL, NULL, 0);
     g_assert_cmpint(ask(&opened, "A", support_number("A", 5), NULL), ==, 5);
     support_close(&opened);
 }
@@ -130,7 +130,7 @@ static void test_early_cut_off(void)
     struct support_engine opened;
     struct engine_statistics statistics;
     struct fact_answer answer = answer_of(1);
-    support_open_in(&opened, "rule a A\nrule b B A\nrule c C B\nquery C", rules, world, NULL);
+    support_open_in(&opened, "rule a A\nrule b B A\nrule c C B\nquery C", rules, world, NULL, 0);
     world_memory_put(world, FACT_FILE, "f", &answer);
     g_assert_cmpint(ask(&opened, "C", NULL, NULL), ==, 101);
 
@@ -162,7 +162,7 @@ static void test_failures_show_the_chain_and_are_forgotten(void)
     };
     struct support_engine opened;
     g_autofree char *why = NULL;
-    support_open_in(&opened, "rule a A X\nrule b B A\nrule c C B\nquery C X", rules, NULL, NULL);
+    support_open_in(&opened, "rule a A X\nrule b B A\nrule c C B\nquery C X", rules, NULL, NULL, 0);
     g_assert_cmpint(ask(&opened, "C", support_number("X", 1), &why), ==, -1);
     g_assert_cmpstr(why, ==,
                     "rules.lua:3: no such thing\n"
@@ -187,7 +187,7 @@ static void test_uncacheable_rules_run_once_in_every_run(void)
     struct engine_request requests[] = { { "C", NULL, 0 }, { "B", NULL, 0 } };
     struct engine_result results[2];
     support_open_in(&opened, "rule a A\nrule b B A\nrule c C B\nquery C\nquery B", rules, NULL,
-                    NULL);
+                    NULL, 0);
     for (int run = 1; run <= 3; run++) {
         g_assert_true(engine_run(opened.engine, requests, 2, results, NULL));
         g_assert_cmpint(support_of(results[0].value), ==, 101);
@@ -219,7 +219,7 @@ static void test_cycles_are_named(void)
     struct support_rule rules[] = { { "a", body_asks_b }, { "b", body_asks_a }, { NULL } };
     struct support_engine opened;
     g_autofree char *why = NULL;
-    support_open_in(&opened, "rule a A X; B Y\nrule b B Y; A X\nquery A X", rules, NULL, NULL);
+    support_open_in(&opened, "rule a A X; B Y\nrule b B Y; A X\nquery A X", rules, NULL, NULL, 0);
     g_assert_cmpint(ask(&opened, "A", support_number("X", 5), &why), ==, -1);
     g_assert_cmpstr(why, ==,
                     "a rule needs its own result\n"
@@ -255,7 +255,7 @@ static void test_only_declared_gets_and_outputs(void)
     struct support_engine opened;
     g_autofree char *why = NULL;
     support_open_in(&opened, "rule a A; B X\nrule b B X\nrule d D\nquery A\nquery D", rules, NULL,
-                    NULL);
+                    NULL, 0);
     ask(&opened, "A", NULL, &why);
     g_assert_cmpstr(why, ==,
                     "a asks for B <- A, Q, which it does not declare; it declares B <- X\n"
@@ -311,7 +311,7 @@ static void test_ten_thousand_gets_side_by_side(void)
                                         { "b", threads == 0 ? body_number : body_later, pool },
                                         { NULL } };
         struct support_engine opened;
-        support_open_in(&opened, "rule c C; B A\nrule b B A\nquery C", rules, NULL, NULL);
+        support_open_in(&opened, "rule c C; B A\nrule b B A\nquery C", rules, NULL, NULL, 0);
         g_assert_cmpint(ask(&opened, "C", NULL, NULL), ==, (gint64)MANY * (MANY - 1));
         g_assert_cmpint(rules[1].starts, ==, MANY);
         support_close(&opened);
@@ -338,7 +338,7 @@ static void test_deep_chains(void)
     struct support_rule rules[] = { { "deep", body_deep, &broken }, { NULL } };
     struct support_engine opened;
     g_autofree char *why = NULL;
-    support_open_in(&opened, "rule deep F N; F N\nquery F N", rules, NULL, NULL);
+    support_open_in(&opened, "rule deep F N; F N\nquery F N", rules, NULL, NULL, 0);
     g_assert_cmpint(ask(&opened, "F", support_number("N", 200000), &why), ==, -1);
     g_assert_true(g_str_has_prefix(why, "the bottom\n  in deep(N{v=0})\n"));
     g_assert_nonnull(strstr(why, "\n  … 199941 more\n"));
@@ -398,7 +398,7 @@ static void test_what_nobody_wants_is_cancelled(void)
     struct support_engine opened;
     struct engine_statistics statistics;
     g_autofree char *why = NULL;
-    support_open_in(&opened, "rule c C; A; B\nrule a A\nrule b B\nquery C", rules, NULL, NULL);
+    support_open_in(&opened, "rule c C; A; B\nrule a A\nrule b B\nquery C", rules, NULL, NULL, 0);
     g_assert_cmpint(ask(&opened, "C", NULL, &why), ==, -1);
     g_assert_cmpstr(why, ==, "no\n  in b()\n  in c()\n  in query C()");
     g_assert_cmpint(rules[1].cancels, ==, 1);
@@ -416,7 +416,7 @@ static void test_a_run_is_cancelled(void)
     struct support_rule rules[] = { { "a", body_waits, &waiting }, { NULL } };
     struct support_engine opened;
     g_autofree char *why = NULL;
-    support_open_in(&opened, "rule a A\nquery A", rules, NULL, NULL);
+    support_open_in(&opened, "rule a A\nquery A", rules, NULL, NULL, 0);
     waiting.engine = opened.engine;
     g_assert_cmpint(ask(&opened, "A", NULL, &why), ==, -1);
     g_assert_cmpstr(why, ==, "cancelled");
@@ -438,7 +438,7 @@ static void test_what_a_task_calls_unkept_runs_again(void)
 {
     struct support_rule rules[] = { { "a", body_unkept }, { "b", body_odd }, { NULL } };
     struct support_engine opened;
-    support_open_in(&opened, "rule a A\nrule b B A\nquery B", rules, NULL, NULL);
+    support_open_in(&opened, "rule a A\nrule b B A\nquery B", rules, NULL, NULL, 0);
     for (int run = 1; run <= 3; run++) {
         g_assert_cmpint(ask(&opened, "B", NULL, NULL), ==, 1);
         g_assert_cmpint(rules[0].starts, ==, run);
@@ -457,7 +457,7 @@ static void test_a_value_survives_a_failure(void)
     };
     struct support_engine opened;
     struct fact_answer answer = answer_of(1);
-    support_open_in(&opened, "rule a A\nrule b B A\nquery B", rules, world, NULL);
+    support_open_in(&opened, "rule a A\nrule b B A\nquery B", rules, world, NULL, 0);
     world_memory_put(world, FACT_FILE, "f", &answer);
     g_assert_cmpint(ask(&opened, "B", NULL, NULL), ==, 1);
     rules[0].body = body_always_fails;

@@ -144,10 +144,11 @@ struct support_engine {
     struct engine *engine;
 };
 
-/* `text` as in graph-support.h; a rule for each of `rules`, up to the one without a name. */
+/* `slack`: engine_options.memo_slack. `text` as in graph-support.h; a rule for each of `rules`,
+ * up to the one without a name. */
 static inline void support_open_in(struct support_engine *out, const char *text,
                                    struct support_rule *rules, struct world *world,
-                                   struct store *store)
+                                   struct store *store, guint64 slack)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(GArray) made = g_array_new(FALSE, TRUE, sizeof(struct engine_rule));
@@ -166,7 +167,8 @@ static inline void support_open_in(struct support_engine *out, const char *text,
                                             .rules = (struct engine_rule *)(void *)made->data,
                                             .rule_count = made->len,
                                             .world = world,
-                                            .store = store };
+                                            .store = store,
+                                            .memo_slack = slack };
     out->engine = engine_new(&options, &error);
     g_assert_no_error(error);
 }
