@@ -328,11 +328,27 @@ static void print_below(struct tree_printer *printer, guint32 top)
     }
 }
 
+/* As they began: the numbers tell when one was first seen to ask. */
+static gint compare_beginnings(gconstpointer a, gconstpointer b, gpointer user)
+{
+    const size_t *one = a, *other = b;
+    const struct trace_process *first = trace_process(user, (guint32)*one);
+    const struct trace_process *second = trace_process(user, (guint32)*other);
+    if (first->start != second->start)
+        return first->start < second->start ? -1 : 1;
+    if (first->pid != second->pid)
+        return first->pid < second->pid ? -1 : 1;
+    return *one < *other ? -1 : *one > *other;
+}
+
 static void distribute(struct tree_printer *printer)
 {
     const struct trace *trace = printer->trace;
     for (guint32 i = 1; i <= trace_process_count(trace); i++)
         add_index(printer->children, trace_process(trace, i)->parent, i);
+    for (guint32 i = 0; i <= trace_process_count(trace); i++)
+        if (printer->children[i] != NULL)
+            g_array_sort_with_data(printer->children[i], compare_beginnings, (gpointer)trace);
     for (size_t i = 0; i < trace_fact_count(trace); i++) {
         const struct trace_fact *fact = trace_fact(trace, i);
         for (unsigned bit = 0; bit < TRACE_ASPECTS; bit++) {

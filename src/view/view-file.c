@@ -125,6 +125,8 @@ int view_open(struct request *request)
         return -EACCES;
     int rc = permission_to_open(request, node, in->flags);
     bool truncates = (in->flags & O_TRUNC) != 0;
+    if (request->view->recorder == NULL && (in->flags & VIEW_FMODE_EXEC) == 0)
+        callers_confirm(request->view->callers, request->header->pid);
     if (rc < 0 || !truncates) /* whoever truncates learns nothing */
         observe(request, node, TRACE_CONTENT);
     if (rc == 0 && (is_for_writing(in->flags) || truncates)) {

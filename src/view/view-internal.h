@@ -88,6 +88,7 @@ struct node {
     bool linked_elsewhere; /* it had, or has, another name than it has below */
     bool written_past;     /* data may have changed without the kernel's cache knowing */
     bool listed;           /* directory: every name below is among the children */
+    bool runs;             /* what lies below is a binary or a script */
     bool openable;         /* in a fixed view: it was opened before */
     bool looked_into, program; /* below it is a program or a shared library, once looked into */
     enum data_source data;
@@ -146,6 +147,9 @@ struct view {
     int channel;
     int aborted; /* by somebody else; atomic */
     GPtrArray *threads;
+    int execs_here;       /* server threads that look at calls of execve(); atomic */
+    GThread *exec_thread; /* NULL: there was no execve() yet */
+    GAsyncQueue *execs;   /* messages (GBytes); an empty one is the last */
     unsigned thread_count;
     bool plain;
     bool passes; /* as far as is known */
@@ -223,6 +227,7 @@ struct request {
 /* Negative errno, 0 (request->out holds the answer), or: */
 #define VIEW_NO_REPLY 1
 int view_dispatch(struct request *request, const void *message, size_t size);
+void view_send(const struct request *request, guint64 unique, int rc); /* view-server.c */
 
 /* --- opcodes, by file; each answers one --------------------------------------------------------
  */
@@ -293,6 +298,30 @@ void callers_set_processes(struct callers *callers, int processes);
 /* The recorder's number of the process that `thread` is of just now; 0: it is not known. */
 guint32 callers_number(struct callers *callers, guint32 thread);
 bool callers_is_blind(struct callers *callers, guint32 number); /* does not look at times */
+/* Of procfs: a file to read, or -1; where a link leads, or NULL. Caller closes, frees. */
+int callers_open(const struct callers *callers, guint32 pid, const char *name);
+char *callers_link(const struct callers *callers, guint32 pid, const char *name);
+
+struct exec_call { /* the execve() in which a thread opens a file */
+    char *text;    /* what tells it from any other call of the thread; NULL: nothing is known */
+    char *name;    /* the path as it was given */
+    char **argv, **environment;
+    char *program;        /* path of the file that is opened */
+    const void *executed; /* its node */
+    bool interprets;      /* out of callers_exec(): it is another's interpreter */
+};
+bool callers_watch(struct callers *callers); /* are calls worth a look? */
+/* The thread executes a program, as far as one knows. Takes argv and environment. */
+void callers_exec(struct callers *callers, guint32 thread, struct exec_call *call);
+/* The thread asks for something: what it was seen to execute can be read from /proc now. */
+void callers_confirm(struct callers *callers, guint32 thread);
+void callers_settle(struct callers *callers); /* all have ended */
+
+/* --- view-exec.c ------------------------------------------------------------------------------ */
+
+/* Leave the message to the thread that looks at calls of execve(), if it belongs to one. */
+bool exec_divert(struct view *view, const void *message, size_t size);
+void exec_end(struct view *view); /* no more messages come */
 
 /* --- view-observe.c --------------------------------------------------------------------------- */
 

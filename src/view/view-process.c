@@ -3,6 +3,10 @@
  * Which process asked. The kernel names the thread that does. A process is read from /proc when a
  * thread of it first learns anything, and looked at again whenever one learns something new, since
  * it may have executed another program meanwhile: its stack then begins elsewhere.
+ *
+ * A process may execute a program and never ask for anything again. What view-exec.c has seen of
+ * the call then has to do. It is kept as long as the process has not been looked at again, for the
+ * call may still fail.
  */
 #include "view/view-internal.h"
 
@@ -21,6 +25,14 @@ struct image {      /* of one process */
     char name[64];
 };
 
+struct pending {                  /* an execve() that was seen to begin */
+    struct trace_process process; /* owned; the parent is known, even if it has gone since */
+    guint64 stack;                /* before */
+    char name[64];
+    char *call;           /* what exec_call has it from; owned */
+    const void *executed; /* the node, to be compared alone */
+};
+
 enum {
     IMAGES_OPEN = 256
 };
@@ -32,6 +44,7 @@ struct callers {
     int processes;       /* procfs, or -1; borrowed */
     GHashTable *blind;   /* set of numbers: images that do not look at times */
     GHashTable *images;  /* process id -> struct image */
+    GHashTable *execs;   /* process id -> struct pending */
     GHashTable *leaders; /* thread id -> process id */
 };
 
@@ -40,6 +53,17 @@ static void image_free(gpointer data)
     struct image *image = data;
     fd_close(&image->status);
     g_free(image);
+}
+
+static void pending_free(gpointer data)
+{
+    struct pending *pending = data;
+    g_strfreev(pending->process.argv);
+    g_strfreev(pending->process.environment);
+    g_free(pending->process.directory);
+    g_free(pending->process.program);
+    g_free(pending->call);
+    g_free(pending);
 }
 
 struct callers *callers_new(struct recorder *recorder, int processes)
@@ -51,6 +75,7 @@ struct callers *callers_new(struct recorder *recorder, int processes)
     callers->processes = processes;
     callers->blind = g_hash_table_new(NULL, NULL);
     callers->images = g_hash_table_new_full(NULL, NULL, NULL, image_free);
+    callers->execs = g_hash_table_new_full(NULL, NULL, NULL, pending_free);
     callers->leaders = g_hash_table_new(NULL, NULL);
     return callers;
 }
@@ -67,6 +92,7 @@ void callers_unref(struct callers *callers)
         return;
     g_hash_table_unref(callers->blind);
     g_hash_table_unref(callers->images);
+    g_hash_table_unref(callers->execs);
     g_hash_table_unref(callers->leaders);
     g_mutex_clear(&callers->lock);
     g_free(callers);
@@ -81,7 +107,7 @@ void callers_set_processes(struct callers *callers, int processes)
 
 /* --- /proc ------------------------------------------------------------------------------------ */
 
-static int open_process_file(const struct callers *callers, guint32 pid, const char *name)
+int callers_open(const struct callers *callers, guint32 pid, const char *name)
 {
     char path[40];
     g_snprintf(path, sizeof path, "%u/%s", pid, name);
@@ -91,7 +117,7 @@ static int open_process_file(const struct callers *callers, guint32 pid, const c
 static char *read_process_file(const struct callers *callers, guint32 pid, const char *name,
                                gsize *size)
 {
-    autofd int file = open_process_file(callers, pid, name);
+    autofd int file = callers_open(callers, pid, name);
     g_autoptr(GBytes) bytes = file < 0 ? NULL : fd_read_all(file, 64 << 20, name, NULL);
     if (bytes == NULL)
         return NULL;
@@ -118,7 +144,7 @@ static char **read_strings(const struct callers *callers, guint32 pid, const cha
     return (char **)g_ptr_array_free(list, FALSE);
 }
 
-static char *read_process_link(const struct callers *callers, guint32 pid, const char *name)
+char *callers_link(const struct callers *callers, guint32 pid, const char *name)
 {
     char path[40], target[PATH_MAX];
     g_snprintf(path, sizeof path, "%u/%s", pid, name);
@@ -126,9 +152,10 @@ static char *read_process_link(const struct callers *callers, guint32 pid, const
     return length < 0 ? NULL : g_strndup(target, (gsize)length);
 }
 
-/* Fields of proc(5): 4 is the parent, 22 the start, 28 where the stack begins. */
+/* Fields of proc(5): 4 is the parent, 20 how many threads, 22 the start, 28 where the stack begins.
+ */
 struct process_status {
-    guint32 parent;
+    guint32 parent, threads;
     guint64 start, stack;
     char name[64];
 };
@@ -149,6 +176,8 @@ static bool read_status(int file, struct process_status *out)
         at += strspn(at, " ");
         if (field == 4)
             out->parent = (guint32)strtoul(at, NULL, 10);
+        else if (field == 20)
+            out->threads = (guint32)strtoul(at, NULL, 10);
         else if (field == 22)
             out->start = strtoull(at, NULL, 10);
         else if (field == 28)
@@ -202,8 +231,8 @@ static void register_image(struct callers *callers, struct image *image, guint32
         .parent = parent,
         .argv = read_strings(callers, image->pid, "cmdline"),
         .environment = read_strings(callers, image->pid, "environ"),
-        .directory = read_process_link(callers, image->pid, "cwd"),
-        .program = read_process_link(callers, image->pid, "exe"),
+        .directory = callers_link(callers, image->pid, "cwd"),
+        .program = callers_link(callers, image->pid, "exe"),
     };
     image->number = recorder_process(callers->recorder, &process);
     if (is_blind(process.program))
@@ -214,21 +243,66 @@ static void register_image(struct callers *callers, struct image *image, guint32
     g_free(process.program);
 }
 
+static gboolean is_gone(gpointer pid, gpointer value, gpointer user)
+{
+    struct process_status status;
+    return !read_status(((const struct image *)value)->status, &status);
+}
+
 static void forget_some(struct callers *callers)
 {
+    if (g_hash_table_size(callers->images) >= IMAGES_OPEN)
+        g_hash_table_foreach_remove(callers->images, is_gone, NULL);
     if (g_hash_table_size(callers->images) >= IMAGES_OPEN)
         g_hash_table_remove_all(callers->images);
     if (g_hash_table_size(callers->leaders) >= 16 * IMAGES_OPEN)
         g_hash_table_remove_all(callers->leaders);
 }
 
+static bool is_same(const struct pending *pending, const struct process_status *status)
+{
+    return status->stack == pending->stack && strcmp(status->name, pending->name) == 0;
+}
+
+/* Did `pid` do what was seen to begin? Then who made it, and it is to be read from /proc; else 0.
+ */
+static guint32 take_pending(struct callers *callers, guint32 pid,
+                            const struct process_status *status)
+{
+    const struct pending *pending = g_hash_table_lookup(callers->execs, GUINT_TO_POINTER(pid));
+    if (pending == NULL || pending->process.start != status->start || is_same(pending, status))
+        return 0;
+    guint32 parent = pending->process.parent;
+    g_hash_table_remove(callers->execs, GUINT_TO_POINTER(pid));
+    return parent;
+}
+
+/* It has ended, or executes again, or all has ended: what was seen to begin is all that is known.
+ */
+static gboolean settle(gpointer pid, gpointer value, gpointer user)
+{
+    struct callers *callers = user;
+    struct pending *pending = value;
+    struct process_status status;
+    autofd int file = callers_open(callers, GPOINTER_TO_UINT(pid), "stat");
+    bool here = file >= 0 && read_status(file, &status) && status.start == pending->process.start;
+    if (here && is_same(pending, &status))
+        return FALSE;
+    guint32 number = recorder_process(callers->recorder, &pending->process);
+    if (is_blind(pending->process.program))
+        g_hash_table_add(callers->blind, GUINT_TO_POINTER(number));
+    return TRUE;
+}
+
 static struct image *image_new(struct callers *callers, guint32 pid, unsigned depth)
 {
-    autofd int file = open_process_file(callers, pid, "stat");
+    autofd int file = callers_open(callers, pid, "stat");
     struct process_status status;
     if (file < 0 || !read_status(file, &status))
         return NULL;
-    guint32 parent = status.parent == 0 ? 0 : number_of(callers, status.parent, depth + 1);
+    guint32 parent = take_pending(callers, pid, &status);
+    if (parent == 0 && status.parent != 0)
+        parent = number_of(callers, status.parent, depth + 1);
     struct image *image = g_new0(struct image, 1);
     image->status = fd_steal(&file);
     image->pid = pid;
@@ -258,6 +332,7 @@ static guint32 number_of(struct callers *callers, guint32 pid, unsigned depth)
              strcmp(status.name, image->name) == 0)
         return image->number;
     else {
+        g_hash_table_remove(callers->execs, GUINT_TO_POINTER(pid));
         image->stack = status.stack;
         memcpy(image->name, status.name, sizeof image->name);
         register_image(callers, image, image->number);
@@ -295,4 +370,85 @@ bool callers_is_blind(struct callers *callers, guint32 number)
     bool blind = g_hash_table_contains(callers->blind, GUINT_TO_POINTER(number));
     g_mutex_unlock(&callers->lock);
     return blind;
+}
+
+/* --- execve() --------------------------------------------------------------------------------- */
+
+bool callers_watch(struct callers *callers)
+{
+    g_mutex_lock(&callers->lock);
+    bool watch = callers->recorder != NULL && callers->processes >= 0;
+    g_mutex_unlock(&callers->lock);
+    return watch;
+}
+
+/* Who made the process, or was it before. */
+static guint32 origin_of(struct callers *callers, guint32 pid, const struct process_status *status)
+{
+    const struct image *image = g_hash_table_lookup(callers->images, GUINT_TO_POINTER(pid));
+    if (image != NULL && image->start == status->start)
+        return number_of(callers, pid, 0);
+    return status->parent == 0 ? 0 : number_of(callers, status->parent, 0);
+}
+
+static void replace_pending(struct callers *callers, guint32 pid, struct exec_call *call,
+                            const struct process_status *status)
+{
+    struct pending *pending = g_new0(struct pending, 1);
+    pending->process = (struct trace_process){
+        .pid = pid,
+        .start = status->start,
+        .parent = origin_of(callers, pid, status),
+        .argv = g_steal_pointer(&call->argv),
+        .environment = g_steal_pointer(&call->environment),
+        .directory = callers_link(callers, pid, "cwd"),
+        .program = g_strdup(call->program),
+    };
+    pending->stack = status->stack;
+    pending->call = g_strdup(call->text);
+    pending->executed = call->executed;
+    memcpy(pending->name, status->name, sizeof pending->name);
+    g_hash_table_replace(callers->execs, GUINT_TO_POINTER(pid), pending);
+}
+
+void callers_exec(struct callers *callers, guint32 thread, struct exec_call *call)
+{
+    struct process_status status;
+    autofd int file = callers_open(callers, thread, "stat");
+    if (file < 0 || !read_status(file, &status))
+        return;
+    g_mutex_lock(&callers->lock);
+    guint32 pid = status.threads == 1 ? thread : leader_of(callers, thread);
+    struct pending *pending = g_hash_table_lookup(callers->execs, GUINT_TO_POINTER(pid));
+    call->interprets = pending != NULL && call->text != NULL &&
+                       pending->executed != call->executed &&
+                       g_strcmp0(pending->call, call->text) == 0;
+    if (!call->interprets) {
+        if (pending != NULL && pending->process.start == status.start && !is_same(pending, &status))
+            number_of(callers, pid, 0); /* it did that, and can still be read */
+        else if (pending != NULL && pending->process.start != status.start)
+            settle(GUINT_TO_POINTER(pid), pending, callers);
+        if (g_hash_table_size(callers->execs) >= IMAGES_OPEN)
+            g_hash_table_foreach_remove(callers->execs, settle, callers);
+        replace_pending(callers, pid, call, &status);
+    }
+    g_mutex_unlock(&callers->lock);
+}
+
+void callers_confirm(struct callers *callers, guint32 thread)
+{
+    g_mutex_lock(&callers->lock);
+    if (g_hash_table_size(callers->execs) > 0) {
+        guint32 pid = leader_of(callers, thread);
+        if (g_hash_table_contains(callers->execs, GUINT_TO_POINTER(pid)))
+            number_of(callers, pid, 0);
+    }
+    g_mutex_unlock(&callers->lock);
+}
+
+void callers_settle(struct callers *callers)
+{
+    g_mutex_lock(&callers->lock);
+    g_hash_table_foreach_remove(callers->execs, settle, callers);
+    g_mutex_unlock(&callers->lock);
 }

@@ -65,7 +65,7 @@ void view_free(struct view *view)
     g_free(view);
 }
 
-static void send_answer(const struct request *request, guint64 unique, int rc)
+void view_send(const struct request *request, guint64 unique, int rc)
 {
     struct fuse_out_header header = { .unique = unique, .error = rc < 0 ? rc : 0 };
     struct iovec parts[2] = {
@@ -95,9 +95,11 @@ static gpointer serve(gpointer data)
             g_atomic_int_compare_and_exchange(&view->aborted, 0, errno == ECONNABORTED);
             break;
         }
+        if (exec_divert(view, message, (size_t)size))
+            continue;
         int rc = view_dispatch(&request, message, (size_t)size);
         if (rc != VIEW_NO_REPLY)
-            send_answer(&request, ((const struct fuse_in_header *)message)->unique, rc);
+            view_send(&request, ((const struct fuse_in_header *)message)->unique, rc);
     }
     g_free(message);
     g_free(request.out);
@@ -132,6 +134,7 @@ void view_wait(struct view *view)
     for (guint i = 0; i < view->threads->len; i++)
         g_thread_join(view->threads->pdata[i]);
     g_ptr_array_set_size(view->threads, 0);
+    exec_end(view);
 }
 
 bool view_passes_through(struct view *view)
