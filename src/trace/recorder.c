@@ -371,6 +371,52 @@ void recorder_write(struct recorder *recorder, const char *path, guint32 process
         recorder_uncacheable(recorder, "it wrote too many files");
 }
 
+/* --- visiting --------------------------------------------------------------------------------- */
+
+static char *absolute_path(const struct recorder *recorder, const char *kept)
+{
+    if (kept[0] == '/')
+        return g_strdup(kept);
+    if (kept[0] == '\0')
+        return g_strdup(recorder->root);
+    return g_strconcat(recorder->root_length == 0 ? "" : recorder->root, "/", kept, NULL);
+}
+
+static void visit_entry(const struct recorder *recorder, const struct entry *entry,
+                        const struct recorder_visitor *visitor, void *user)
+{
+    const struct sight sight = {
+        .kind = entry->kind,
+        .mode = entry->mode,
+        .stamp = entry->has_stamp ? &entry->stamp : NULL,
+        .digest = entry->has_content || entry->has_names ? &entry->digest : NULL,
+        .target = entry->target,
+        .time = entry->time,
+        .xattrs = entry->xattrs,
+    };
+    g_autofree char *path = absolute_path(recorder, entry->path);
+    visitor->fact(path, entry->aspects, entry->unstable, &sight, user);
+}
+
+void recorder_visit(struct recorder *recorder, const struct recorder_visitor *visitor, void *user)
+{
+    GHashTableIter each;
+    void *item;
+    for (guint i = 0; i < SHARDS; i++) {
+        g_hash_table_iter_init(&each, recorder->shards[i].entries);
+        while (g_hash_table_iter_next(&each, &item, NULL))
+            visit_entry(recorder, item, visitor, user);
+    }
+    g_hash_table_iter_init(&each, recorder->written);
+    while (g_hash_table_iter_next(&each, &item, NULL)) {
+        const struct trace_written *written = item;
+        g_autofree char *path = absolute_path(recorder, written->path);
+        visitor->written(path, written->what, user);
+    }
+    if (recorder->uncacheable != NULL)
+        visitor->uncacheable(recorder->uncacheable, user);
+}
+
 /* --- sealing ---------------------------------------------------------------------------------- */
 
 static int compare_entries(gconstpointer a, gconstpointer b)
@@ -422,11 +468,7 @@ static void hash_entries(struct recorder *recorder, const GPtrArray *entries, se
         struct entry *entry = entries->pdata[i];
         if (!entry->has_stamp || entry->unstable)
             continue;
-        char *path = entry->path[0] == '/' ? g_strdup(entry->path)
-                     : entry->path[0] == '\0'
-                         ? g_strdup(recorder->root)
-                         : g_strconcat(recorder->root_length == 0 ? "" : recorder->root, "/",
-                                       entry->path, NULL);
+        char *path = absolute_path(recorder, entry->path);
         const struct seal_item item = { .path = path,
                                         .stamp = entry->stamp,
                                         .outcome = SEAL_CHANGED };
@@ -513,7 +555,7 @@ static void hand_over(struct recorder *recorder, struct trace *trace)
     }
     g_array_unref(trace->processes);
     trace->processes = g_steal_pointer(&recorder->processes);
-    trace->uncacheable = g_steal_pointer(&recorder->uncacheable);
+    trace->uncacheable = g_strdup(recorder->uncacheable);
 }
 
 struct trace *recorder_seal(struct recorder *recorder, seal_hash hash, void *user)

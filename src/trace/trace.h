@@ -176,6 +176,18 @@ void recorder_unstable(struct recorder *recorder, const char *path);
 void recorder_uncacheable(struct recorder *recorder, const char *reason);
 
 /*
+ * What was recorded, in any order: for whoever records for another (paths are absolute). Not while
+ * somebody records; once it is sealed, as long as the trace lives.
+ */
+struct recorder_visitor {
+    void (*fact)(const char *path, unsigned aspects, bool unstable, const struct sight *sight,
+                 void *user);
+    void (*written)(const char *path, unsigned what, void *user);
+    void (*uncacheable)(const char *reason, void *user); /* if it is */
+};
+void recorder_visit(struct recorder *recorder, const struct recorder_visitor *visitor, void *user);
+
+/*
  * Sealing asks for the content of all host files that need it at once, so that it can be found out
  * by several threads. `stamp` must be the file's before and after its bytes are read (or be the one
  * that a stat cache vouches for): else the outcome is SEAL_CHANGED.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * What lies below a view: a place that answers by path and never changes by our doing. The host is
- * one, a tree of the store another.
+ * one, a tree of the store another, a snapshot of another view a third.
  *
  * Paths are relative to the place, "" for itself; no link in them is followed. Functions return 0
  * or a descriptor, or a negative errno. Called under the view's lock.
@@ -9,18 +9,25 @@
 #ifndef VIEW_VIEW_BELOW_H
 #define VIEW_VIEW_BELOW_H
 
-#include "store/store.h"
+#include "trace/trace.h"
 
 #include <sys/stat.h>
 
 struct below;
+struct snapshot;
 
 struct below_file {
-    struct stat status; /* st_dev and st_ino tell files with several names; 0, 0: this has one */
+    struct stat status;
+    struct trace_stamp stamp;     /* device and inode tell files with several names */
     const struct digest *content; /* if it is known without reading; borrowed from the place */
+    guint64 ino;                  /* the number that it has in the view below; 0: none yet */
+    guint32 made; /* how many nodes were given a number under this name; set if it is absent, too */
+    bool owned;   /* st_uid and st_gid are to be shown */
+    bool timed;   /* and so are its times, whatever the clock says */
 };
 
-typedef void (*below_visit)(const char *name, guint32 kind, void *user); /* kind: S_IFMT bits */
+/* kind: S_IFMT bits; ino: as in below_file */
+typedef void (*below_visit)(const char *name, guint32 kind, guint64 ino, void *user);
 
 struct below_operations {
     int (*look)(struct below *below, const char *path, struct below_file *out);
@@ -29,8 +36,10 @@ struct below_operations {
     int (*read_link)(struct below *below, const char *path, char **target); /* caller frees */
     /* May we do `mask` (R_OK …) to it? 0, -EACCES or -EROFS. */
     int (*permit)(struct below *below, const char *path, int mask);
-    /* A descriptor through which /proc/self/fd leads to its extended attributes; NULL: none. */
-    int (*open_attributes)(struct below *below, const char *path);
+    /* Its extended attributes as trace_xattrs_read() has them; NULL: there are none. */
+    GHashTable *(*read_attributes)(struct below *below, const char *path);
+    /* The time of a file that is not `timed`, ns since the epoch; 0: the one that look() told. */
+    gint64 (*clock)(struct below *below, const char *path);
     void (*free)(struct below *below);
 };
 
@@ -38,7 +47,10 @@ struct below { /* embedded first by each implementation */
     const struct below_operations *operations;
 };
 
-struct below *below_host_new(int root); /* a directory; borrowed */
+/* A directory, and who tells the times of its files (NULL: their mtimes count); borrowed. */
+struct below *below_host_new(int root, struct trace_state *times);
+
+struct tree;
 
 /*
  * Files and directories of `tree`, contents out of `store`, which is borrowed, or, if a collection
@@ -48,8 +60,9 @@ struct below *below_host_new(int root); /* a directory; borrowed */
  */
 struct below *below_tree_new(struct tree *tree, struct store *store, int fallback, gint64 time,
                              gint64 compiled);
-/* The time of the file at `path` of a tree, which depends on its content. */
-gint64 below_tree_time(struct below *below, const char *path);
+
+/* The state that `snapshot` is of; takes a reference. */
+struct below *below_snapshot_new(struct snapshot *snapshot);
 
 void below_free(struct below *below);
 

@@ -15,28 +15,33 @@
 
 /* --- names ------------------------------------------------------------------------------------ */
 
-static void touch_directory(struct node *directory)
+static void touch_directory(struct view *view, struct node *directory)
 {
+    node_save(view, directory);
     directory->mtime = directory->ctime = view_now();
     directory->timed = true;
 }
 
 void entry_place(struct view *view, struct entry *entry, struct node *node)
 {
+    entry_save(view, entry);
+    node_save(view, node);
     entry->changed = true;
     if (node->ino == 0)
         node->ino = number_for(view, entry);
     node->nlink += !S_ISDIR(node->mode) || node->nlink == 0;
     node->ctime = view_now();
     entry_attach(entry, node);
-    touch_directory(entry->directory);
+    touch_directory(view, entry->directory);
 }
 
 /* Take the name away; the node goes if nothing else holds it. */
 static void entry_remove(struct view *view, struct entry *entry)
 {
+    entry_save(view, entry);
+    node_save(view, entry->node);
     struct node *node = entry_detach(view, entry);
-    touch_directory(entry->directory);
+    touch_directory(view, entry->directory);
     node->nlink -= node->nlink > 0;
     node->ctime = view_now();
     node->linked_elsewhere |= node->nlink > 0;
@@ -209,25 +214,32 @@ static int may_replace(struct request *request, const struct node *moved, struct
 
 static void move_node(struct view *view, struct entry *from, struct entry *to)
 {
+    entry_save(view, from);
+    entry_save(view, to);
+    node_save(view, from->node);
     struct node *node = entry_detach(view, from);
-    touch_directory(from->directory);
+    touch_directory(view, from->directory);
     to->changed = true;
     node->ctime = view_now();
     node->linked_elsewhere |= node->below;
     entry_attach(to, node);
-    touch_directory(to->directory);
+    touch_directory(view, to->directory);
 }
 
 static void exchange(struct view *view, struct entry *one, struct entry *other)
 {
+    entry_save(view, one);
+    entry_save(view, other);
+    node_save(view, one->node);
+    node_save(view, other->node);
     struct node *first = entry_detach(view, one), *second = entry_detach(view, other);
     entry_attach(one, second);
     entry_attach(other, first);
     first->linked_elsewhere |= first->below;
     second->linked_elsewhere |= second->below;
     first->ctime = second->ctime = view_now();
-    touch_directory(one->directory);
-    touch_directory(other->directory);
+    touch_directory(view, one->directory);
+    touch_directory(view, other->directory);
 }
 
 static int check_rename(struct request *request, struct node *target, struct entry *from,
@@ -383,6 +395,8 @@ int view_setattr(struct request *request)
     struct fuse_attr_out *out = request->out;
     int rc = may_set(request, node, in);
     if (rc == 0)
+        node_save_written(request->view, node);
+    if (rc == 0)
         rc = set_attributes(request, node, in);
     if (rc < 0)
         return rc;
@@ -406,6 +420,24 @@ static int may_set_xattr(struct request *request)
     if (strcmp(request->name, XATTR_USER_PREFIX) == 0)
         return -EINVAL;
     return permission(request, request->node, W_OK);
+}
+
+/* Former states may have the table, those in which nobody had asked for it yet, too. */
+static void own_xattrs(struct request *request, struct node *node)
+{
+    node_save_written(request->view, node);
+    for (struct node_version *at = node->older; at != NULL; at = at->older)
+        if (at->was.xattrs == NULL)
+            at->was.xattrs = g_hash_table_ref(node->xattrs);
+    GHashTable *own =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_bytes_unref);
+    GHashTableIter iterator;
+    gpointer name, value;
+    g_hash_table_iter_init(&iterator, node->xattrs);
+    while (g_hash_table_iter_next(&iterator, &name, &value))
+        g_hash_table_insert(own, g_strdup(name), g_bytes_ref(value));
+    g_hash_table_unref(node->xattrs);
+    node->xattrs = own;
 }
 
 static int xattr_changed(struct request *request)
@@ -432,6 +464,7 @@ int view_setxattr(struct request *request)
         return -EEXIST;
     if ((in->flags & XATTR_REPLACE) != 0 && !there)
         return -ENODATA;
+    own_xattrs(request, node);
     g_hash_table_insert(node->xattrs, g_strdup(request->name),
                         g_bytes_new(request->data, in->size));
     return xattr_changed(request);
@@ -444,7 +477,9 @@ int view_removexattr(struct request *request)
         return rc;
     node_read_xattrs(request->view, request->node);
     observe(request, request->node, TRACE_XATTRS);
-    if (!g_hash_table_remove(request->node->xattrs, request->name))
+    if (!g_hash_table_contains(request->node->xattrs, request->name))
         return -ENODATA;
+    own_xattrs(request, request->node);
+    g_hash_table_remove(request->node->xattrs, request->name);
     return xattr_changed(request);
 }

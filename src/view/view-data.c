@@ -20,11 +20,16 @@ struct scratch_name {
     char text[24];
 };
 
-static struct scratch_name scratch_name(const struct node *node)
+static struct scratch_name name_of(guint64 scratch)
 {
     struct scratch_name name;
-    g_snprintf(name.text, sizeof name.text, "%" G_GINT64_MODIFIER "x", node->scratch);
+    g_snprintf(name.text, sizeof name.text, "%" G_GINT64_MODIFIER "x", scratch);
     return name;
+}
+
+static struct scratch_name scratch_name(const struct node *node)
+{
+    return name_of(node->scratch);
 }
 
 void node_times(const struct node *node, struct timespec times[2])
@@ -45,23 +50,26 @@ int data_open(struct view *view, const struct node *node, int flags)
     return view->below->operations->open(view->below, path->str);
 }
 
-/* Whoever may write to the file in the view, we must be able to: its mode is in the node alone. */
-static int make_scratch(struct view *view, struct node *node)
+/*
+ * Whoever may write to the file in the view, we must be able to: its mode is in the node alone.
+ * Numbers are those of the root view, so that a commit moves a file by its number.
+ */
+static int make_scratch(struct view *view, guint64 *scratch)
 {
-    node->scratch = ++view->last_scratch;
-    struct scratch_name name = scratch_name(node);
+    *scratch = __atomic_add_fetch(&view->root->last_scratch, 1, __ATOMIC_RELAXED);
+    struct scratch_name name = name_of(*scratch);
     int file =
         openat(view->scratch, name.text, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
     if (file >= 0)
         return file;
     int number = errno;
-    node->scratch = 0;
+    *scratch = 0;
     return -number;
 }
 
 int data_create(struct view *view, struct node *node)
 {
-    int file = make_scratch(view, node);
+    int file = make_scratch(view, &node->scratch);
     if (file < 0)
         return file;
     close(file);
@@ -69,17 +77,43 @@ int data_create(struct view *view, struct node *node)
     return 0;
 }
 
-void data_drop(struct view *view, struct node *node)
+static void close_backing(struct view *view, struct node *node)
 {
     guint32 backing = (guint32)node->backing;
     if (backing != 0)
         ioctl(view->channel, FUSE_DEV_IOC_BACKING_CLOSE, &backing);
     node->backing = 0;
-    if (node->scratch == 0)
-        return;
-    struct scratch_name name = scratch_name(node);
-    unlinkat(view->scratch, name.text, 0);
+}
+
+/* States that share a file with the node are those just before. */
+static bool is_shared(const struct node *node)
+{
+    return node->scratch != 0 && node->older != NULL && node->older->was.scratch == node->scratch;
+}
+
+static void remove_scratch(const struct view *view, guint64 scratch)
+{
+    struct scratch_name name = name_of(scratch);
+    if (scratch != 0)
+        unlinkat(view->scratch, name.text, 0);
+}
+
+void data_drop(struct view *view, struct node *node)
+{
+    close_backing(view, node);
+    if (!is_shared(node))
+        remove_scratch(view, node->scratch);
     node->scratch = 0;
+}
+
+void data_drop_version(struct view *view, const struct node_version *version)
+{
+    const struct node *node = version->of;
+    bool shared = node->scratch == version->was.scratch;
+    for (const struct node_version *at = node->older; at != NULL; at = at->older)
+        shared |= at != version && at->was.scratch == version->was.scratch;
+    if (!shared)
+        remove_scratch(view, version->was.scratch);
 }
 
 static int copy_data(int from, int to, guint64 size)
@@ -93,14 +127,15 @@ static int copy_data(int from, int to, guint64 size)
     return errno != 0 ? -errno : -EIO;
 }
 
-/* The descriptor that is replaced stays open: somebody may be reading from it just now. */
+/* The descriptor keeps its number: somebody may be about to read from it. */
 static void lead_handles(struct view *view, struct node *node)
 {
     for (struct handle *handle = node->handles; handle != NULL; handle = handle->next) {
         if (handle->descriptor < 0)
             continue;
-        handle->before = handle->descriptor;
-        handle->descriptor = data_open(view, node, O_RDWR);
+        autofd int file = data_open(view, node, O_RDWR);
+        if (file >= 0)
+            dup3(file, handle->descriptor, O_CLOEXEC);
     }
 }
 
@@ -117,35 +152,85 @@ static bool wait_until_unpassed(struct view *view, const struct node *node)
     return true;
 }
 
-int data_take(struct view *view, struct node *node, guint64 keep)
+/* `keep` bytes of what the node has, with its times, in a new file. */
+static int copy_to_scratch(struct view *view, const struct node *node, guint64 keep, guint64 *made)
 {
-    if (node->data == DATA_SCRATCH)
-        return 0;
-    if (!wait_until_unpassed(view, node))
-        return -ETXTBSY;
-    if (node->data == DATA_SCRATCH) /* somebody else was faster */
-        return 0;
-    if (keep > 0)
-        node_clock(view, node);
     autofd int from = keep > 0 ? data_open(view, node, O_RDONLY) : -1;
     if (keep > 0 && from < 0)
         return from;
-    autofd int to = make_scratch(view, node);
+    autofd int to = make_scratch(view, made);
     if (to < 0)
         return to;
     int rc = keep > 0 ? copy_data(from, to, keep) : 0;
     if (rc < 0) {
-        data_drop(view, node);
+        remove_scratch(view, *made);
         return rc;
     }
     struct timespec times[2];
     node_times(node, times);
     futimens(to, times);
-    guint32 backing = (guint32)node->backing;
-    if (backing != 0)
-        ioctl(view->channel, FUSE_DEV_IOC_BACKING_CLOSE, &backing);
-    node->backing = 0;
+    return 0;
+}
+
+int data_split(struct view *view, struct node_version *version)
+{
+    guint64 made;
+    int rc = copy_to_scratch(view, version->of, G_MAXUINT64, &made);
+    if (rc == 0)
+        version->was.scratch = made;
+    return rc;
+}
+
+int data_take(struct view *view, struct node *node, guint64 keep)
+{
+    guint64 made;
+    struct fuse_attr present;
+    if (node->data != DATA_SCRATCH && !wait_until_unpassed(view, node))
+        return -ETXTBSY;
+    node_save_written(view, node);
+    if (node->data == DATA_SCRATCH && !is_shared(node)) /* somebody else was faster, too */
+        return 0;
+    if (keep > 0)
+        node_clock(view, node);
+    if (node->data == DATA_SCRATCH)
+        node_attributes(view, node, &present); /* those of the file in scratch/ */
+    int rc = copy_to_scratch(view, node, keep, &made);
+    if (rc < 0)
+        return rc;
+    close_backing(view, node);
     node->data = DATA_SCRATCH;
+    node->scratch = made;
+    lead_handles(view, node);
+    return 0;
+}
+
+/* The kernel cannot be led to another file by those who have this one open. */
+static int copy_over(struct view *view, struct node *node, guint64 scratch)
+{
+    const struct node source = { .data = DATA_SCRATCH, .scratch = scratch };
+    struct stat status;
+    autofd int from = data_open(view, &source, O_RDONLY);
+    autofd int to = data_open(view, node, O_RDWR);
+    if (from < 0 || to < 0)
+        return from < 0 ? from : to;
+    if (fstat(from, &status) < 0 || ftruncate(to, 0) < 0)
+        return -errno;
+    int rc = copy_data(from, to, G_MAXUINT64);
+    const struct timespec times[2] = { status.st_atim, status.st_mtim };
+    if (rc == 0)
+        futimens(to, times);
+    remove_scratch(view, scratch);
+    return rc;
+}
+
+int data_replace(struct view *view, struct node *node, guint64 scratch)
+{
+    if (node->passed > 0 && node->data == DATA_SCRATCH)
+        return copy_over(view, node, scratch);
+    data_drop(view, node);
+    node->looked_into = false;
+    node->data = DATA_SCRATCH;
+    node->scratch = scratch;
     lead_handles(view, node);
     return 0;
 }
@@ -161,10 +246,14 @@ int data_resize(struct view *view, struct node *node, guint64 size)
     return ftruncate(file, (off_t)size) == 0 ? 0 : -errno;
 }
 
-int data_set_times(struct view *view, const struct node *node)
+int data_set_times(struct view *view, struct node *node)
 {
+    const struct node wanted = { .atime = node->atime, .mtime = node->mtime };
+    int rc = is_shared(node) ? data_take(view, node, G_MAXUINT64) : 0;
+    if (rc < 0)
+        return rc;
     struct scratch_name name = scratch_name(node);
     struct timespec times[2];
-    node_times(node, times);
+    node_times(&wanted, times);
     return utimensat(view->scratch, name.text, times, 0) == 0 ? 0 : -errno;
 }

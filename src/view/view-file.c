@@ -45,8 +45,10 @@ static bool should_pass(struct view *view, struct node *node)
 {
     if (!view->passes || node->cached > 0)
         return false;
-    if (node->passed > 0 || node->data == DATA_SCRATCH)
+    if (node->passed > 0)
         return true;
+    if (node->data == DATA_SCRATCH) /* others may have a state of it, and must keep that */
+        return view->epoch == 1;
     return node->size >= PASS_SIZE && is_program(view, node);
 }
 
@@ -245,8 +247,10 @@ static void after_write(struct request *request, const struct fuse_write_in *in)
 {
     g_mutex_lock(&request->view->lock);
     struct handle *handle = handle_get(request->view, in->fh);
-    if (handle != NULL && (in->write_flags & FUSE_WRITE_KILL_SUIDGID) != 0)
+    if (handle != NULL && (in->write_flags & FUSE_WRITE_KILL_SUIDGID) != 0) {
+        node_save_written(request->view, handle->node);
         node_drop_privileges(handle->node);
+    }
     g_mutex_unlock(&request->view->lock);
 }
 

@@ -13,6 +13,7 @@
 struct host {
     struct below below;
     int root;
+    struct trace_state *times;
 };
 
 void below_free(struct below *below)
@@ -55,10 +56,11 @@ static int host_look(struct below *below, const char *path, struct below_file *o
     const char *name;
     autofd int opened = -1;
     int directory = approach(host(below)->root, path, &name, &opened);
-    out->content = NULL;
+    *out = (struct below_file){ 0 };
     if (directory < 0 ||
         fstatat(directory, name, &out->status, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0)
         return -errno;
+    trace_stamp_of(&out->status, &out->stamp);
     return 0;
 }
 
@@ -104,7 +106,7 @@ static int host_list(struct below *below, const char *path, below_visit visit, v
     const struct dirent *found;
     while ((found = readdir(stream)) != NULL)
         if (strcmp(found->d_name, ".") != 0 && strcmp(found->d_name, "..") != 0)
-            visit(found->d_name, kind_of(dirfd(stream), found), user);
+            visit(found->d_name, kind_of(dirfd(stream), found), 0, user);
     closedir(stream);
     return 0;
 }
@@ -135,9 +137,22 @@ static int host_permit(struct below *below, const char *path, int mask)
     return errno == EROFS ? -EROFS : -EACCES;
 }
 
-static int host_open_attributes(struct below *below, const char *path)
+static GHashTable *host_read_attributes(struct below *below, const char *path)
 {
-    return open_below(below, path, O_PATH | O_NOFOLLOW);
+    autofd int file = open_below(below, path, O_PATH | O_NOFOLLOW);
+    return file < 0 ? NULL : trace_xattrs_read(file);
+}
+
+static gint64 host_clock(struct below *below, const char *path)
+{
+    struct trace_state *times = host(below)->times;
+    if (times == NULL)
+        return 0;
+    g_autofree char *absolute = g_strconcat("/", path, NULL);
+    const struct trace_question question = { absolute, TRACE_KIND | TRACE_CONTENT | TRACE_TIME };
+    struct trace_value answer = { 0 };
+    bool known = times->operations->look_up(times, &question, 1, &answer, NULL);
+    return known && answer.kind == TRACE_FILE ? answer.time : 0;
 }
 
 static void host_free(struct below *below)
@@ -145,7 +160,7 @@ static void host_free(struct below *below)
     g_free(below);
 }
 
-struct below *below_host_new(int root)
+struct below *below_host_new(int root, struct trace_state *times)
 {
     static const struct below_operations operations = {
         .look = host_look,
@@ -153,11 +168,13 @@ struct below *below_host_new(int root)
         .list = host_list,
         .read_link = host_read_link,
         .permit = host_permit,
-        .open_attributes = host_open_attributes,
+        .read_attributes = host_read_attributes,
+        .clock = host_clock,
         .free = host_free,
     };
     struct host *made = g_new0(struct host, 1);
     made->below.operations = &operations;
     made->root = root;
+    made->times = times;
     return &made->below;
 }

@@ -14,6 +14,10 @@
  *     written without it: a handle's descriptor stays open until the handle is released.
  *  5. All open handles of a node reach its data in one way: through the kernel's cache, or passed
  *     through to one file. The kernel refuses to mix the two (fs/fuse/iomode.c).
+ *  6. A node or an entry whose `epoch` is not the view's is as the latest snapshot may show it: it
+ *     is saved (node_save(), entry_save()) before it changes. What is learned of what lies below is
+ *     no change and has epoch 0. Whatever is saved shares the file in scratch/ with the node until
+ *     that is written to; a node that is passed through for writing shares none.
  */
 #ifndef VIEW_VIEW_INTERNAL_H
 #define VIEW_VIEW_INTERNAL_H
@@ -58,7 +62,9 @@ struct entry { /* one name in one directory */
     guint32 noted; /* enum trace_aspect bits of what this name leads to that are on record */
     guint32 kind;  /* S_IFMT bits of what lies below */
     guint32 made;  /* how many nodes were given a number here */
-    guint64 ino;   /* listed, and not yet asked for: the number it will have; 0: none yet */
+    guint64 epoch, writer;       /* of the last change; see invariant 6 and view->writer */
+    struct entry_version *older; /* newest first */
+    guint64 ino; /* listed, and not yet asked for: the number it will have; 0: none yet */
     char name[];
 };
 
@@ -79,6 +85,12 @@ struct node {
     guint32 mode_below, links_below;
     const struct digest *content; /* below, if that is known without reading */
     struct entry *names;
+    guint64 epoch;              /* of the last change of any kind: invariant 6 */
+    guint64 written, writer;    /* epoch of the last change of content or attributes, and whose */
+    guint64 renamed;            /* directory: epoch of the last change of a name in it */
+    struct node_version *older; /* newest first */
+    guint32 pins;               /* what refers to it besides names, handles and the kernel */
+    bool touched;               /* it, or something below it, is no longer as below */
     char *origin; /* where it lies below, relative to root; NULL: under its name in its parent's */
     guint8 granted;        /* of R_OK, W_OK, X_OK: what the place below has allowed us already */
     bool below;            /* it has a place below */
@@ -107,8 +119,7 @@ struct handle { /* what is open */
     struct node *node;
     struct handle *next, **link; /* of the node's */
     guint64 id;
-    int descriptor; /* of the data, or -1; replaced when the data moves to scratch/ */
-    int before;     /* the one that was replaced; -1: none */
+    int descriptor; /* of the data, or -1; another file's when the data moves */
     guint32 flags;  /* of open(2) */
     enum handle_kind {
         HANDLE_CACHED,
@@ -124,24 +135,53 @@ struct slots {
     GArray *free; /* guint64 */
 };
 
+struct entry_version { /* what an entry was until a snapshot */
+    struct entry_version *older;
+    struct entry *of; /* NULL: nobody can ask for it any more */
+    guint64 epoch;
+    struct node *node; /* pinned */
+    enum entry_state state;
+    bool changed;
+    guint32 made;
+};
+
+struct node_version {
+    struct node_version *older;
+    struct node *of; /* NULL: as above */
+    struct node was; /* its scratch file, xattrs and plain values count */
+};
+
+struct snapshot {
+    int references;
+    struct view *view;
+    guint64 epoch; /* changes up to this one show */
+    struct snapshot *earlier, *later;
+    GPtrArray *entries, *nodes; /* versions that no later snapshot has */
+};
+
 struct view {
     GMutex lock;
     GCond released; /* a handle that was passed through */
     struct below *below;
+    struct snapshot *start; /* of the parent, if this is a child */
+    struct view *root;      /* the parent's parent's …; this one, if it is no child */
+    guint64 label, writer;  /* whose changes are being made: 0, or a child's label in a commit */
+    guint64 epoch;          /* how many snapshots were taken, from 1 */
+    struct snapshot *latest;
+    GHashTable *readers; /* absolute path -> struct reading: by committed children */
     int scratch;
     int disk; /* something on the file system that most of the data is on */
     uid_t owner;
     gid_t group;
     struct recorder *recorder;
-    struct trace_state *times;
     bool fixed;
     bool privileged; /* we may look at anything below */
 
     struct slots nodes, handles;
     struct node *top;
-    GHashTable *inodes; /* set of guint64: numbers in use */
-    GHashTable *links;  /* struct node with several names below, by device and inode */
-    guint64 last_scratch;
+    GHashTable *inodes;   /* set of guint64: numbers in use */
+    GHashTable *links;    /* struct node with several names below, by device and inode */
+    guint64 last_scratch; /* of the root view; atomic */
     struct callers *callers;
 
     int channel;
@@ -195,6 +235,44 @@ void node_attributes(struct view *view, struct node *node, struct fuse_attr *out
 int node_read_target(struct view *view, struct node *node);
 gint64 view_now(void);
 
+/* --- view-version.c --------------------------------------------------------------------------- */
+
+/* To be called before either changes. */
+void node_save(struct view *view, struct node *node);
+void entry_save(struct view *view, struct entry *entry);
+/* The same, and what changes is content or attributes that others may have seen. */
+void node_save_written(struct view *view, struct node *node);
+/* As they were at that epoch; the entry's node is in *node. */
+const struct node *node_as_of(const struct node *node, guint64 epoch);
+enum entry_state entry_as_of(const struct entry *entry, guint64 epoch, struct node **node,
+                             bool *changed);
+bool node_was_written(struct view *view, struct node *node, guint64 epoch); /* since then */
+void node_unpin(struct view *view, struct node *node);                      /* may free it */
+void node_forget_versions(struct view *view, struct node *node);
+void entry_forget_versions(struct entry *entry);
+
+/* --- view-stack.c ----------------------------------------------------------------------------- */
+
+/*
+ * Where a path of a snapshot leads. Returns 0 with *node (as it is now: see node_as_of()), or 1
+ * with what is to be asked below in *below, relative to the view's below, or a negative errno,
+ * which is `own` if it is the view's doing. With `known` every node on the way is made, and 1 never
+ * comes.
+ */
+struct where {
+    struct node *node;
+    struct entry *entry; /* of the last name, if its directory is known */
+    GString *below;
+    bool own;
+};
+int snapshot_walk(struct snapshot *snapshot, const char *path, bool known, struct where *out);
+
+/* --- view-notify.c ---------------------------------------------------------------------------- */
+
+/* What the kernel has cached and must ask for again. Not from a thread that answers. */
+void notify_entry(struct view *view, guint64 directory, const char *name, bool is_directory);
+void notify_node(struct view *view, guint64 id, bool data);
+
 /* --- view-data.c ------------------------------------------------------------------------------ */
 
 int data_open(struct view *view, const struct node *node, int flags); /* -errno */
@@ -203,8 +281,14 @@ int data_create(struct view *view, struct node *node);                /* an empt
 int data_take(struct view *view, struct node *node, guint64 keep);
 int data_resize(struct view *view, struct node *node, guint64 size);
 void node_times(const struct node *node, struct timespec times[2]); /* as utimensat() has them */
-int data_set_times(struct view *view, const struct node *node);     /* atime and mtime */
+int data_set_times(struct view *view, struct node *node);           /* atime and mtime */
 void data_drop(struct view *view, struct node *node);
+/* A saved state's file is removed unless the node, or another state of it, has the same. */
+void data_drop_version(struct view *view, const struct node_version *version);
+/* Give the saved state a copy of its own: the node's file is about to be written by others. */
+int data_split(struct view *view, struct node_version *version);
+/* The data becomes that of file `scratch`, which is the node's from then on. */
+int data_replace(struct view *view, struct node *node, guint64 scratch);
 
 struct handle *handle_get(struct view *view, guint64 id);
 struct handle *handle_new(struct view *view, struct node *node, guint32 flags);
@@ -340,6 +424,8 @@ void observe_listing(struct request *request, struct node *directory); /* it is 
 void observe_write(struct request *request, const struct node *node, guint32 what);
 void observe_name_change(struct request *request, const struct node *directory, const char *name,
                          guint32 what);
+/* A child has listed it; what lies below is our fact. */
+void observe_names_folded(struct view *view, struct node *directory, guint32 process);
 /* The content of a file below, or the names in a directory, have become those of an output. */
 void observe_kept(struct view *view, struct node *node);
 /* So have its extended attributes, if it has any. */

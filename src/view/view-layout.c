@@ -187,7 +187,7 @@ struct gone_directory {
 
 static void list_gone(struct gone *gone, const char *below, const char *path);
 
-static void note_gone_child(const char *name, guint32 kind, void *user)
+static void note_gone_child(const char *name, guint32 kind, guint64 ino, void *user)
 {
     const struct gone_directory *directory = user;
     g_autofree char *below = path_join(directory->below, name);
@@ -325,6 +325,7 @@ static gint compare_texts(gconstpointer a, gconstpointer b)
 bool view_lay_out(struct view *view, const char *prefix, int directory, GPtrArray *deleted,
                   GPtrArray *elsewhere, GError **error)
 {
+    g_assert(view->latest == NULL); /* its files are moved away */
     if (g_atomic_int_get(&view->aborted))
         return fault_set(error, FAULT_SANDBOX, "the command's file system was taken away from it");
     struct node *top = find_known(view, prefix);

@@ -262,24 +262,24 @@ static bool is_shown(const char *name)
     return strncmp(name, XATTR_USER_PREFIX, XATTR_USER_PREFIX_LEN) == 0;
 }
 
-static int open_path_below(struct view *view, const struct node *node)
+static GHashTable *read_xattrs_below(struct view *view, const struct node *node)
 {
+    const struct below_operations *operations = view->below->operations;
+    if (!node->below || S_ISLNK(node->mode) || operations->read_attributes == NULL)
+        return NULL;
     g_autoptr(GString) path = g_string_new(NULL);
     node_below(node, path);
-    const struct below_operations *operations = view->below->operations;
-    return operations->open_attributes == NULL
-               ? -ENODATA
-               : operations->open_attributes(view->below, path->str);
+    return operations->read_attributes(view->below, path->str);
 }
 
 void node_read_xattrs(struct view *view, struct node *node)
 {
     if (node->xattrs != NULL)
         return;
-    autofd int file = node->below && !S_ISLNK(node->mode) ? open_path_below(view, node) : -ENODATA;
-    node->xattrs = file >= 0 ? trace_xattrs_read(file)
-                             : g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
-                                                     (GDestroyNotify)g_bytes_unref);
+    node->xattrs = read_xattrs_below(view, node);
+    if (node->xattrs == NULL)
+        node->xattrs =
+            g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_bytes_unref);
     node->xattrs_below = trace_xattrs_hash(node->xattrs);
 }
 

@@ -59,7 +59,7 @@ struct handle *handle_new(struct view *view, struct node *node, guint32 flags)
     struct handle *handle = g_new0(struct handle, 1);
     handle->node = node;
     handle->flags = flags;
-    handle->descriptor = handle->before = -1;
+    handle->descriptor = -1;
     handle->id = slots_add(&view->handles, handle);
     handle->next = node->handles;
     handle->link = &node->handles;
@@ -76,7 +76,6 @@ static void handle_free(struct view *view, struct handle *handle)
         handle->next->link = handle->link;
     slots_remove(&view->handles, handle->id);
     fd_close(&handle->descriptor);
-    fd_close(&handle->before);
     if (handle->listing != NULL)
         g_ptr_array_unref(handle->listing);
     g_free(handle);
@@ -135,6 +134,9 @@ struct node *node_new(struct view *view, guint32 mode)
     node->gid = view->group;
     node->id = slots_add(&view->nodes, node);
     node->atime = node->mtime = node->ctime = view_now();
+    node->epoch = node->written = view->epoch;
+    node->writer = view->writer;
+    node->touched = true;
     if (S_ISDIR(mode))
         node->children = g_hash_table_new(g_str_hash, g_str_equal);
     return node;
@@ -142,6 +144,7 @@ struct node *node_new(struct view *view, guint32 mode)
 
 static void free_entry(gpointer name, gpointer value, gpointer user)
 {
+    entry_forget_versions(value);
     g_free(value);
 }
 
@@ -152,6 +155,7 @@ void node_free(struct view *view, struct node *node)
     while (node->handles != NULL)
         handle_free(view, node->handles);
     data_drop(view, node);
+    node_forget_versions(view, node);
     if (node->children != NULL) {
         g_hash_table_foreach(node->children, free_entry, NULL);
         g_hash_table_unref(node->children);
@@ -169,7 +173,8 @@ void node_free(struct view *view, struct node *node)
 /* One with names left below, which nobody has asked for yet, is what those will lead to. */
 void node_settle(struct view *view, struct node *node)
 {
-    if (node->lookups == 0 && node->names == NULL && node->nlink == 0 && node->handles == NULL)
+    if (node->lookups == 0 && node->names == NULL && node->nlink == 0 && node->handles == NULL &&
+        node->pins == 0)
         node_free(view, node);
 }
 
@@ -280,17 +285,24 @@ GHashTable *links_new(void)
     return g_hash_table_new(links_hash, links_equal);
 }
 
-static void copy_status(struct node *node, const struct below_file *file)
+static void copy_status(struct view *view, struct node *node, const struct below_file *file)
 {
     const struct stat *status = &file->status;
+    bool exact = S_ISREG(status->st_mode) || (file->timed && view->recorder == NULL);
+    node->epoch = node->written = 0;
+    node->touched = false;
     node->content = file->content;
     node->below = true;
-    trace_stamp_of(status, &node->stamp);
+    node->stamp = file->stamp;
     node->mode_below = status->st_mode;
     node->links_below = (guint32)status->st_nlink;
     node->nlink = S_ISDIR(status->st_mode) ? 1 : (guint32)status->st_nlink;
-    node->mtime = S_ISREG(status->st_mode) ? fd_nanoseconds(status->st_mtim) : VIEW_OLD_TIME;
-    node->atime = node->ctime = node->mtime;
+    node->mtime = exact ? fd_nanoseconds(status->st_mtim) : VIEW_OLD_TIME;
+    node->atime = file->timed && exact ? fd_nanoseconds(status->st_atim) : node->mtime;
+    node->ctime = file->timed && exact ? fd_nanoseconds(status->st_ctim) : node->mtime;
+    node->clocked = file->timed;
+    node->uid = file->owned ? status->st_uid : node->uid;
+    node->gid = file->owned ? status->st_gid : node->gid;
     node->size = (guint64)status->st_size;
     node->blocks = (guint64)status->st_blocks;
     node->data = S_ISREG(status->st_mode) ? DATA_BELOW : DATA_NONE;
@@ -302,12 +314,13 @@ static struct node *node_from_below(struct view *view, struct entry *entry,
 {
     const struct stat *status = &file->status;
     bool several = !S_ISDIR(status->st_mode) && status->st_nlink > 1;
-    const struct node key = { .stamp = { .device = status->st_dev, .inode = status->st_ino } };
+    const struct node key = { .stamp = file->stamp };
     struct node *node = several ? g_hash_table_lookup(view->links, &key) : NULL;
     if (node == NULL) {
         node = node_new(view, status->st_mode);
-        copy_status(node, file);
-        node->ino = number_for(view, entry);
+        copy_status(view, node, file);
+        node->ino = file->ino != 0 ? file->ino : number_for(view, entry);
+        g_hash_table_add(view->inodes, GSIZE_TO_POINTER(node->ino));
         if (several)
             g_hash_table_add(view->links, node);
     }
@@ -316,7 +329,7 @@ static struct node *node_from_below(struct view *view, struct entry *entry,
 
 static int ask_below(struct view *view, struct entry *entry)
 {
-    struct below_file file;
+    struct below_file file = { 0 };
     g_autoptr(GString) path = g_string_new(NULL);
     node_below(entry->directory, path);
     if (path->len > 0)
@@ -327,6 +340,7 @@ static int ask_below(struct view *view, struct entry *entry)
         if (entry->state == ENTRY_UNSEEN)
             observe_vanished(view, entry);
         entry->state = ENTRY_ABSENT;
+        entry->made = file.made;
         return 0;
     }
     if (rc < 0)
@@ -352,7 +366,7 @@ int entry_find(struct view *view, struct node *directory, const char *name, stru
     return known ? 0 : ask_below(view, *out);
 }
 
-static void note_below(const char *name, guint32 kind, void *user)
+static void note_below(const char *name, guint32 kind, guint64 ino, void *user)
 {
     struct node *directory = user;
     struct entry *entry = g_hash_table_lookup(directory->children, name);
@@ -362,6 +376,7 @@ static void note_below(const char *name, guint32 kind, void *user)
     entry->state = ENTRY_UNSEEN;
     entry->below = true;
     entry->kind = kind;
+    entry->ino = ino;
 }
 
 int directory_list(struct view *view, struct node *directory)
@@ -398,7 +413,7 @@ struct node *node_root(struct view *view)
     struct below_file file = { .status = { .st_mode = S_IFDIR | 0755 } };
     view->below->operations->look(view->below, "", &file);
     struct node *node = node_new(view, file.status.st_mode);
-    copy_status(node, &file);
+    copy_status(view, node, &file);
     node->ino = number_for_nameless(view, 0);
     return node;
 }
@@ -421,17 +436,9 @@ void node_clock(struct view *view, struct node *node)
     node->clocked = true;
     g_autoptr(GString) path = g_string_new(NULL);
     node_below(node, path);
-    gint64 fixed = below_tree_time(view->below, path->str);
-    if (fixed != 0)
-        node->mtime = node->atime = node->ctime = fixed;
-    if (view->times == NULL)
-        return;
-    g_string_prepend_c(path, '/');
-    const struct trace_question question = { path->str, TRACE_KIND | TRACE_CONTENT | TRACE_TIME };
-    struct trace_value answer = { 0 };
-    if (view->times->operations->look_up(view->times, &question, 1, &answer, NULL) &&
-        answer.kind == TRACE_FILE && answer.time != 0)
-        node->mtime = node->atime = node->ctime = answer.time;
+    gint64 time = view->below->operations->clock(view->below, path->str);
+    if (time != 0)
+        node->mtime = node->atime = node->ctime = time;
 }
 
 static void put_time(guint64 *seconds, guint32 *nanoseconds, gint64 time)

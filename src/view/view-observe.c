@@ -177,6 +177,15 @@ void observe_listing(struct request *request, struct node *directory)
     note_names(view, directory, &digest, process_of(request));
 }
 
+void observe_names_folded(struct view *view, struct node *directory, guint32 process)
+{
+    struct digest digest;
+    if ((directory->noted & TRACE_NAMES) != 0 || directory_list(view, directory) < 0)
+        return;
+    digest_names(directory, &digest);
+    note_names(view, directory, &digest, process);
+}
+
 void observe_kept(struct view *view, struct node *node)
 {
     struct digest digest;

@@ -10,13 +10,11 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-struct view *view_new(const struct view_options *options)
+static void set_on_files(struct view *view, const struct view_options *options)
 {
-    struct view *view = g_new0(struct view, 1);
-    g_mutex_init(&view->lock);
-    g_cond_init(&view->released);
+    view->root = view;
     view->below = options->tree == NULL
-                      ? below_host_new(options->root)
+                      ? below_host_new(options->root, options->times)
                       : below_tree_new(options->tree, options->store, options->root, options->time,
                                        options->compiled_time);
     view->fixed = options->fixed;
@@ -24,8 +22,33 @@ struct view *view_new(const struct view_options *options)
     view->disk = options->fixed ? options->root : options->scratch;
     view->owner = options->owner;
     view->group = options->group;
+}
+
+static void set_on_snapshot(struct view *view, struct snapshot *start)
+{
+    const struct view *parent = start->view;
+    view->start = start;
+    view->below = below_snapshot_new(start);
+    view->root = parent->root;
+    view->scratch = parent->scratch;
+    view->disk = parent->disk;
+    view->owner = parent->owner;
+    view->group = parent->group;
+}
+
+struct view *view_new(const struct view_options *options)
+{
+    struct view *view = g_new0(struct view, 1);
+    g_mutex_init(&view->lock);
+    g_cond_init(&view->released);
+    view->epoch = 1;
+    view->label = options->label;
+    view->readers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    if (options->below == NULL)
+        set_on_files(view, options);
+    else
+        set_on_snapshot(view, options->below);
     view->recorder = options->recorder;
-    view->times = options->times;
     view->privileged = geteuid() == 0;
     view->plain = options->plain;
     view->channel = -1;
@@ -48,11 +71,13 @@ void view_free(struct view *view)
     if (view == NULL)
         return;
     view_wait(view);
+    g_assert(view->latest == NULL); /* a snapshot of it is in use */
     for (guint i = 0; i < view->nodes.items->len; i++)
         node_free(view, view->nodes.items->pdata[i]);
     fd_close(&view->channel);
     callers_unref(view->callers);
     below_free(view->below);
+    g_hash_table_unref(view->readers);
     g_hash_table_unref(view->links);
     g_hash_table_unref(view->inodes);
     g_ptr_array_unref(view->nodes.items);

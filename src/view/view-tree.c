@@ -48,11 +48,13 @@ static int tree_look(struct below *below, const char *path, struct below_file *o
     out->status.st_mode = entry == NULL ? S_IFDIR | 0755 : mode_of(entry);
     out->status.st_nlink = 1;
     out->status.st_mtim = out->status.st_ctim = fd_timespec(grove(below)->time);
+    trace_stamp_of(&out->status, &out->stamp);
     if (entry == NULL || entry->kind != TREE_FILE)
         return 0;
     out->content = &entry->digest;
     out->status.st_size = (off_t)entry->digest.size;
     out->status.st_blocks = (blkcnt_t)((entry->digest.size + 511) / 512);
+    out->stamp.size = out->status.st_size;
     return 0;
 }
 
@@ -136,7 +138,7 @@ static int tree_list(struct below *below, const char *path, below_visit visit, v
     const struct tree *directory = entry == NULL ? tree : entry->directory;
     for (size_t i = 0; i < tree_size(directory); i++) {
         const struct tree_entry *child = tree_at(directory, i);
-        visit(child->name, mode_of(child) & S_IFMT, user);
+        visit(child->name, mode_of(child) & S_IFMT, 0, user);
     }
     return 0;
 }
@@ -164,12 +166,25 @@ static void tree_below_free(struct below *below)
     g_free(below);
 }
 
+/* It depends on the content. */
+static gint64 tree_clock(struct below *below, const char *path)
+{
+    if (grove(below)->compiled == 0)
+        return 0;
+    guint8 start[STORE_MAGIC];
+    autofd int file = tree_open(below, path);
+    bool made = file >= 0 && pread(file, start, sizeof start, 0) == sizeof start &&
+                store_is_compiled(start, sizeof start);
+    return made ? grove(below)->compiled : grove(below)->time;
+}
+
 static const struct below_operations operations = {
     .look = tree_look,
     .open = tree_open,
     .list = tree_list,
     .read_link = tree_read_link,
     .permit = tree_permit,
+    .clock = tree_clock,
     .free = tree_below_free,
 };
 
@@ -184,15 +199,4 @@ struct below *below_tree_new(struct tree *tree, struct store *store, int fallbac
     made->time = time;
     made->compiled = compiled;
     return &made->below;
-}
-
-gint64 below_tree_time(struct below *below, const char *path)
-{
-    if (below->operations != &operations || grove(below)->compiled == 0)
-        return 0;
-    guint8 start[STORE_MAGIC];
-    autofd int file = tree_open(below, path);
-    bool made = file >= 0 && pread(file, start, sizeof start, 0) == sizeof start &&
-                store_is_compiled(start, sizeof start);
-    return made ? grove(below)->compiled : grove(below)->time;
 }

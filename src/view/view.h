@@ -140,10 +140,10 @@ void view_hash(struct seal_item *items, size_t count, void *view_hash);
 struct view_conflict {
     char *path; /* absolute */
     enum view_conflict_kind {
+        VIEW_GONE,        /* this child wrote below a directory that `other` has taken away: lost */
         VIEW_BOTH_WROTE,  /* this child, and `other` before it was committed */
         VIEW_READ_OLDER,  /* this child read what `other` has written since the child began */
         VIEW_WROTE_LATER, /* this child wrote what `other`, committed meanwhile, had read */
-        VIEW_GONE,        /* this child wrote below a directory that `other` has taken away: lost */
     } kind;
     guint64 other; /* view_options.label of the other child; 0: the parent itself */
 };
