@@ -237,10 +237,9 @@ static void explain(struct session *session, const struct search *search, GStrin
         g_string_append(
             text, " was reused: arguments, environment, machine and what it saw are those of ");
     else
-        g_string_append_printf(text, " ran%s: %s.\n",
-                               search->run->stored ? "" : " and was not stored",
-                               search->run->reason == NULL ? "no reason is recorded"
-                                                           : search->run->reason);
+        g_string_append_printf(
+            text, " ran%s: %s.\n", search->run->stored ? "" : " and was not stored",
+            search->run->reason == NULL ? "no reason is recorded" : search->run->reason);
     if (search->nearest == NULL) {
         g_string_append(text, search->run->hit ? "a run that is no longer in the history.\n"
                                                : "No earlier run resembles it.\n");
