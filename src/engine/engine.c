@@ -340,6 +340,9 @@ bool engine_run(struct engine *engine, const struct engine_request *requests, gs
         root_release(engine, &roots[i]);
     }
     engine->statistics.instances = engine->instances->len;
+    struct world *world = engine->options.world;
+    if (world != NULL && world->operations->settle != NULL)
+        world->operations->settle(world);
     g_atomic_int_set(&engine->cancelled, FALSE);
     return ok;
 }

@@ -22,6 +22,14 @@ void world_free(struct world *world)
         world->operations->free(world);
 }
 
+bool world_ask(struct world *world, enum fact_kind kind, const char *subject,
+               struct fact_answer *answer, GError **error)
+{
+    const struct fact fact = { kind, subject };
+    *answer = (struct fact_answer){ 0 };
+    return world->operations->look_up(world, &fact, 1, answer, error);
+}
+
 struct memory_world {
     struct world world;
     GHashTable *kinds[FACT_KINDS]; /* char * -> struct fact_answer * */
@@ -49,7 +57,8 @@ static void memory_free(struct world *world)
 
 struct world *world_memory_new(void)
 {
-    static const struct world_operations operations = { memory_look_up, memory_free };
+    static const struct world_operations operations = { .look_up = memory_look_up,
+                                                        .free = memory_free };
     struct memory_world *memory = g_new0(struct memory_world, 1);
     memory->world.operations = &operations;
     for (guint kind = 0; kind < FACT_KINDS; kind++)

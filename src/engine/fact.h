@@ -15,8 +15,10 @@ enum fact_kind {          /* numbers are part of the format */
     FACT_ENVIRONMENT = 3, /* name of a variable: set or not, and its value */
     FACT_BLOB = 4,        /* printed digest: does the store hold this blob? */
     FACT_TREE = 5,        /* printed digest: does it hold this tree with all its files? */
+    FACT_PLATFORM = 6,    /* "PROGRAM\nPATH\nNETWORK": the machine as such a command sees it */
+    FACT_GLOBS = 7,       /* patterns, one a line: the tree of what they select of the workspace */
 };
-#define FACT_KINDS 6
+#define FACT_KINDS 8
 
 struct fact {
     enum fact_kind kind;
@@ -40,6 +42,7 @@ struct world_operations {
      */
     bool (*look_up)(struct world *world, const struct fact *facts, gsize count,
                     struct fact_answer *answers, GError **error);
+    void (*settle)(struct world *world); /* a run is over: keep what was learned. May be NULL */
     void (*free)(struct world *world);
 };
 struct world { /* embedded first by each implementation */
@@ -49,6 +52,10 @@ typedef struct world world;
 
 void world_free(struct world *world);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(world, world_free)
+
+/* The one fact; from any thread, if the world says that it may be asked from several. */
+bool world_ask(struct world *world, enum fact_kind kind, const char *subject,
+               struct fact_answer *answer, GError **error);
 
 /* Nothing but what is put there, for tests: what == 0 until then. */
 struct world *world_memory_new(void);
