@@ -10,6 +10,7 @@
 #define VIEW_VIEW_BELOW_H
 
 #include "trace/trace.h"
+#include "view/view.h"
 
 #include <sys/stat.h>
 
@@ -63,6 +64,17 @@ struct below *below_tree_new(struct tree *tree, struct store *store, int fallbac
 
 /* The state that `snapshot` is of; takes a reference. */
 struct below *below_snapshot_new(struct snapshot *snapshot);
+
+/*
+ * `host`, which is taken, but with the directory `real` shown at `shown` (both relative; or both
+ * NULL), where its own place is a link to that; and with what `patches` (struct view_patch,
+ * borrowed as long as it lives; or NULL) tell, contents out of `store`.
+ */
+struct below *below_altered_new(struct below *host, const char *shown, const char *real,
+                                const GPtrArray *patches, struct store *store);
+
+/* The content out of the store, sound (V1), to read; or a negative errno. */
+int below_open_stored(struct store *store, const struct digest *digest);
 
 void below_free(struct below *below);
 

@@ -191,6 +191,7 @@ struct view {
     GThread *exec_thread; /* NULL: there was no execve() yet */
     GAsyncQueue *execs;   /* messages (GBytes); an empty one is the last */
     unsigned thread_count;
+    bool times_follow; /* from contents: what lies below is a tree */
     bool plain;
     bool passes; /* as far as is known */
 };

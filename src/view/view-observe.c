@@ -27,11 +27,11 @@ static char *entry_path_below(const struct node *directory, const char *name)
 }
 
 /* Times in a tree follow from contents (view_options.time): there those are what was learned. */
-static guint32 by_content(const struct node *node, guint32 aspects)
+static guint32 by_content(const struct view *view, guint32 aspects)
 {
-    bool tree = node->content != NULL;
-    return tree && (aspects & TRACE_TIME) != 0 ? (aspects & ~(guint32)TRACE_TIME) | TRACE_CONTENT
-                                               : aspects;
+    return view->times_follow && (aspects & TRACE_TIME) != 0
+               ? (aspects & ~(guint32)TRACE_TIME) | TRACE_CONTENT
+               : aspects;
 }
 
 static void note(struct view *view, const struct node *node, const char *path, guint32 aspects,
@@ -46,7 +46,7 @@ static void note(struct view *view, const struct node *node, const char *path, g
         .time = node->mtime,
         .xattrs = node->xattrs_below,
     };
-    recorder_note(view->recorder, path, by_content(node, aspects), process, &sight);
+    recorder_note(view->recorder, path, by_content(view, aspects), process, &sight);
 }
 
 static void note_own_name(const struct request *request, struct node *node, guint32 aspects)

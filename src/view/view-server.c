@@ -10,13 +10,24 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+static struct below *make_below(const struct view_options *options)
+{
+    if (options->tree != NULL)
+        return below_tree_new(options->tree, options->store, options->root, options->time,
+                              options->compiled_time);
+    struct below *host = below_host_new(options->root, options->times);
+    if (options->shown == NULL && options->patches == NULL)
+        return host;
+    return below_altered_new(host, options->shown == NULL ? NULL : options->shown + 1,
+                             options->real == NULL ? NULL : options->real + 1, options->patches,
+                             options->store);
+}
+
 static void set_on_files(struct view *view, const struct view_options *options)
 {
     view->root = view;
-    view->below = options->tree == NULL
-                      ? below_host_new(options->root, options->times)
-                      : below_tree_new(options->tree, options->store, options->root, options->time,
-                                       options->compiled_time);
+    view->below = make_below(options);
+    view->times_follow = options->tree != NULL;
     view->fixed = options->fixed;
     view->scratch = options->fixed ? -1 : options->scratch;
     view->disk = options->fixed ? options->root : options->scratch;

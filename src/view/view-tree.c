@@ -118,6 +118,12 @@ static int open_stored(struct store *store, const struct digest *digest)
     return file >= 0 && is_sound(store, digest, file) ? fd_steal(&file) : -1;
 }
 
+int below_open_stored(struct store *store, const struct digest *digest)
+{
+    int file = open_stored(store, digest);
+    return file < 0 ? -EIO : file;
+}
+
 static int tree_open(struct below *below, const char *path)
 {
     const struct tree_entry *entry = tree_lookup(grove(below)->tree, path);

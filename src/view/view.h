@@ -30,12 +30,31 @@
 struct view;
 typedef struct view view;
 
+/* What is shown in the place of something on the host, or besides. */
+struct view_patch {
+    const char *path; /* relative to the root */
+    enum patch_kind {
+        PATCH_ABSENT,
+        PATCH_FILE,
+        PATCH_LINK,
+        PATCH_DIRECTORY, /* with what the host has in it, and what is patched there */
+    } kind;
+    guint32 mode;         /* permission bits */
+    gint64 time;          /* ns since the epoch */
+    struct digest digest; /* FILE */
+    const char *target;   /* LINK */
+};
+
 struct view_options {
     struct snapshot *below;     /* the view is a child of another; then only `recorder`, */
     guint64 label;              /* `label`, `processes`, `threads` and `plain` count */
     int root;                   /* the host directory that / of the view shows; borrowed */
     struct tree *tree;          /* instead of a host directory: files out of `store`, which is */
     struct store *store;        /* borrowed; NULL: the host */
+    const char *shown, *real;   /* of the host: the directory `real` is at `shown` (absolute paths),
+                                   and its own place is a link; NULL: nothing is elsewhere */
+    const GPtrArray *patches;   /* of the host: struct view_patch, contents from `store`; NULL:
+                                   none. Borrowed. Directories that must be there are among them */
     gint64 time, compiled_time; /* of the tree's files: as materialize_request has it */
     bool fixed;                 /* nobody writes to it: to be mounted read-only, without scratch */
     int scratch;                /* an empty directory for the data of written files; borrowed */
