@@ -18,6 +18,7 @@ static const struct command {
     { "graph", command_graph, "show which rule uses which" },
     { "why", command_why, "explain why a run was reused or not" },
     { "trace", command_trace, "show what a run saw and wrote" },
+    { "shell", command_shell, "enter the view that a run had" },
     { "log", command_log, "list recorded runs" },
     { "stats", command_stats, "show what the store holds and what it saved" },
     { "store", command_store, "put, get, combine and check stored files and trees" },

@@ -190,8 +190,9 @@ static void limit(void)
 static void become_command(const struct plan *plan, int directory)
 {
     struct report *report = plan->report;
-    int input = plan->input == NULL ? open("/dev/null", O_RDONLY | O_CLOEXEC)
-                                    : openat(directory, plan->input, O_RDONLY | O_CLOEXEC);
+    int input = plan->inherited >= 0  ? plan->inherited
+                : plan->input == NULL ? open("/dev/null", O_RDONLY | O_CLOEXEC)
+                                      : openat(directory, plan->input, O_RDONLY | O_CLOEXEC);
     setsid();
     umask(plan->mask);
     limit();

@@ -89,6 +89,7 @@ struct plan {
     char **candidates; /* what execve() is tried with, in order */
     char **shell_argv; /* for a script without #!: "/bin/sh", a place for its path, argv + 1 */
     char *directory;   /* working directory, absolute, as the command sees it */
+    int inherited; /* the caller's descriptor 0, or -1; output and errors are the caller's, too */
     const char *input; /* the file in the run's directory that is standard input, or NULL */
 
     struct report *report;       /* in memory that all of them share */
@@ -158,6 +159,7 @@ struct sandbox {
     const struct sandbox_view *view; /* or NULL */
     bool serve;
     struct recorder *recorder; /* of a served run, or NULL */
+    bool inherit;
     enum sandbox_level level;
     unsigned vary;
     int base; /* <scratch>/vial-<uid>, verified to be ours */

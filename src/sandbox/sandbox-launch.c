@@ -32,6 +32,7 @@ static bool start_supervisor(struct launch *launch, GError **error)
     launch->supervisor = child;
     fd_close(&plan->lifeline[1]);
     fd_close(&plan->control[1]);
+    fd_close(&plan->inherited);
     fd_close(&plan->output[1]);
     fd_close(&plan->errors[1]);
     return true;

@@ -357,6 +357,19 @@ static bool make_pipe(const struct plan *plan, int pair[2], GError **error)
     return lift(pair, error);
 }
 
+/* The pipes have no writer then, and end at once. */
+static bool inherit(struct plan *plan, GError **error)
+{
+    int *places[] = { &plan->inherited, &plan->output[1], &plan->errors[1] };
+    for (int i = 0; i < 3; i++) {
+        fd_close(places[i]);
+        *places[i] = fcntl(i, F_DUPFD_CLOEXEC, 3);
+        if (*places[i] < 0)
+            return fault_errno(error, errno, "cannot pass on descriptor %d", i);
+    }
+    return true;
+}
+
 static void make_name(struct plan *plan, const struct sandbox *sandbox, bool keep)
 {
     guint64 random[2];
@@ -414,6 +427,7 @@ struct plan *sandbox_plan_new(const struct sandbox *sandbox, const struct action
     plan->keep = keep;
     plan->network = action->network;
     plan->vary = sandbox->vary;
+    plan->inherited = -1;
     plan->lifeline[0] = plan->lifeline[1] = plan->control[0] = plan->control[1] = -1;
     plan->output[0] = plan->output[1] = plan->errors[0] = plan->errors[1] = -1;
     plan->mounts = g_array_new(FALSE, FALSE, sizeof(struct mount_step));
@@ -434,7 +448,8 @@ struct plan *sandbox_plan_new(const struct sandbox *sandbox, const struct action
         add_mounts(plan, action);
     plan_command(plan, action);
     if (!make_socket(plan->lifeline, error) || !make_socket(plan->control, error) ||
-        !make_pipe(plan, plan->output, error) || !make_pipe(plan, plan->errors, error))
+        !make_pipe(plan, plan->output, error) || !make_pipe(plan, plan->errors, error) ||
+        (sandbox->inherit && !inherit(plan, error)))
         return NULL;
     return g_steal_pointer(&plan);
 }
@@ -443,6 +458,7 @@ void sandbox_plan_free(struct plan *plan)
 {
     if (plan == NULL)
         return;
+    fd_close(&plan->inherited);
     for (int i = 0; i < 2; i++) {
         fd_close(&plan->lifeline[i]);
         fd_close(&plan->control[i]);

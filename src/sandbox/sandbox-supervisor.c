@@ -36,9 +36,13 @@ struct supervisor {
  */
 static bool close_others(const struct plan *plan)
 {
-    int kept[] = {
-        2, plan->base, plan->lifeline[1], plan->control[1], plan->output[1], plan->errors[1]
-    };
+    int kept[] = { 2,
+                   plan->base,
+                   plan->lifeline[1],
+                   plan->control[1],
+                   plan->output[1],
+                   plan->errors[1],
+                   MAX(plan->inherited, 2) };
     for (size_t i = 1; i < G_N_ELEMENTS(kept); i++)
         for (size_t k = i; k > 0 && kept[k] < kept[k - 1]; k--) {
             int other = kept[k];

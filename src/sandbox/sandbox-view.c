@@ -56,6 +56,10 @@ static struct view *make_view(const struct sandbox *sandbox, const struct launch
         options.recorder = sandbox->view->recorder;
         options.times = sandbox->view->times;
         options.plain = sandbox->view->plain;
+        options.shown = sandbox->view->real == NULL ? NULL : sandbox->view->workspace;
+        options.real = sandbox->view->real;
+        options.patches = sandbox->view->patches;
+        options.store = files->request->store;
     }
     return view_new(&options);
 }

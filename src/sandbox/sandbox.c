@@ -136,6 +136,7 @@ struct executor *sandbox_new(const struct sandbox_options *options, GError **err
     sandbox->view = options->view;
     sandbox->serve = options->serve && options->view == NULL && options->vary == 0 &&
                      options->level == SANDBOX_NAMESPACES;
+    sandbox->inherit = options->inherit;
     sandbox->recorder = sandbox->serve ? options->recorder : NULL;
     sandbox->separate =
         options->view == NULL && options->level == SANDBOX_NAMESPACES && can_separate();

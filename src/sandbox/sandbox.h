@@ -58,6 +58,8 @@ const char *sandbox_level_name(enum sandbox_level level);
  */
 struct sandbox_view {
     const char *workspace;     /* absolute; what is written there is output */
+    const char *real;          /* where the host has it; NULL: there, too */
+    const GPtrArray *patches;  /* view_options.patches; contents from the action's store */
     struct recorder *recorder; /* or NULL */
     struct trace_state *times; /* view_options.times */
     bool plain;                /* view_options.plain */
@@ -81,8 +83,9 @@ struct sandbox_options {
     struct recorder *recorder; /* of a served run: what it learns of its inputs, whose root is "/";
                                   NULL: nobody wants to know */
     const struct sandbox_view *view; /* NULL: sealed. Must live as long as the executor */
-    const char *scratch;             /* directories are made below this; NULL: $TMPDIR or /tmp */
-    unsigned vary; /* 0: nothing; n: the n-th variation of --check (doc/check.md) */
+    bool inherit; /* the command has the caller's descriptors 0 to 2, and no output is recorded */
+    const char *scratch; /* directories are made below this; NULL: $TMPDIR or /tmp */
+    unsigned vary;       /* 0: nothing; n: the n-th variation of --check (doc/check.md) */
 };
 struct executor *sandbox_new(const struct sandbox_options *options, GError **error);
 

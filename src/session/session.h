@@ -99,9 +99,25 @@ bool session_check(struct session *session, const struct run_request *request, u
 char *session_why(struct session *session, guint number, GError **error);
 
 /*
- * The same of the latest run that wrote the file `path` (absolute). FAULT_MISSING: none is recorded.
+ * The same of the latest run that wrote the file `path` (absolute). FAULT_MISSING: none is
+ * recorded.
  */
 char *session_why_output(struct session *session, const char *path, GError **error);
+
+struct shell_request {
+    guint number; /* of the run; 0: the latest of this workspace */
+    bool after;   /* with its outputs */
+    char **argv;  /* what to run there */
+};
+
+/*
+ * Run a command in the view that a run had: environment, working directory, inputs, and after it
+ * its outputs. It has the caller's descriptors 0 to 2; what it writes is dropped. EVENT_WARNING
+ * names beforehand what is not shown as the run had it. *status is what to exit with. FAULT_USAGE:
+ * there is no such run; FAULT_MISSING: what it was is not kept any more.
+ */
+bool session_shell(struct session *session, const struct shell_request *request, int *status,
+                   GError **error);
 
 /*
  * What run number `number` saw and wrote, if it ran in a view. FAULT_USAGE: there is no such run;
