@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A trivial sealed action against fork + exec, missed and hit, and as the number of inputs grows; starting up; memory.
+"""A trivial action, sealed and observed, against fork + exec, missed and hit, and as the number of inputs grows;
+starting up; memory.
 
 Goals: miss <= fork+exec + 2.5 ms; hit <= 3 ms with 100 inputs, <= 25 ms with 10,000; 200 MB with 100,000.
 The sandbox's directory is made on disk and, to tell the disk's share, on tmpfs as well."""
@@ -38,12 +39,15 @@ def trivial(root, count, rounds, on_disk):
     candidates = {
         "true": (None, ["/bin/true"], options),
         "vial --version": (None, [VIAL, "--version"], options),
-        "vial run true, hit": (None, [VIAL, "run", "true"], options),
+        "sealed, hit": (None, [VIAL, "run", "--sealed", "true"], options),
+        "observed, hit": (None, [VIAL, "run", "true"], options),
     }
+    miss = [VIAL, "run", "--refresh", "true"], [VIAL, "run", "--refresh", "--sealed", "true"]
     if on_disk:
-        candidates["vial run --refresh true, miss"] = (None, [VIAL, "run", "--refresh", "true"], options)
+        candidates["sealed, miss"] = (None, miss[1], options)
+        candidates["observed, miss"] = (None, miss[0], options)
     if os.path.isdir(MEMORY):
-        candidates["the same, scratch on tmpfs"] = (None, [VIAL, "run", "--refresh", "true"], in_memory)
+        candidates["sealed, miss; scratch on tmpfs"] = (None, miss[1], in_memory)
     table(f"trivial action, {count:,} inputs", compare(candidates, rounds), "true")
 
 

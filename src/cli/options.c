@@ -9,6 +9,47 @@
 #include <string.h>
 #include <unistd.h>
 
+/* --- "-j4" is "-j 4", which GOption does not know
+ * ------------------------------------------------- */
+
+static const GOptionEntry *find_entry(const GOptionEntry *entries, const char *word)
+{
+    const char *name = word[1] == '-' ? word + 2 : NULL;
+    for (; entries != NULL && entries->long_name != NULL; entries++)
+        if (name == NULL ? entries->short_name == word[1] : strcmp(entries->long_name, name) == 0)
+            return entries;
+    return NULL;
+}
+
+/*
+ * A copy of the words in which the value of a short option is a word of its own, as far as there
+ * are options. The words are the caller's; free the array with those of `made`.
+ */
+static GPtrArray *separate_values(const struct usage *usage, char *const *words, GPtrArray *made)
+{
+    GPtrArray *out = g_ptr_array_new();
+    bool over = false;
+    for (size_t i = 0; words[i] != NULL; i++) {
+        char *word = words[i];
+        bool is_option = i > 0 && word[0] == '-' && word[1] != '\0';
+        over = over || strcmp(word, "--") == 0 || (i > 0 && !is_option && !usage->mixed);
+        g_ptr_array_add(out, word);
+        const GOptionEntry *entry = is_option && !over ? find_entry(usage->entries, word) : NULL;
+        if (entry == NULL || entry->arg == G_OPTION_ARG_NONE)
+            continue;
+        if (word[1] == '-' || word[2] == '\0') { /* the next word is its value */
+            if (words[i + 1] != NULL)
+                g_ptr_array_add(out, words[++i]);
+            continue;
+        }
+        g_ptr_array_add(made, g_strndup(word, 2));
+        out->pdata[out->len - 1] = made->pdata[made->len - 1];
+        g_ptr_array_add(out, word + 2);
+    }
+    g_ptr_array_add(out, NULL);
+    return out;
+}
+
 enum parsed options_parse(const struct usage *usage, int *argc, char ***argv)
 {
     g_autoptr(GOptionContext) context = g_option_context_new(usage->arguments);
@@ -26,7 +67,14 @@ enum parsed options_parse(const struct usage *usage, int *argc, char ***argv)
     if (usage->entries != NULL)
         g_option_context_add_main_entries(context, usage->entries, NULL);
     g_option_context_add_main_entries(context, common, NULL);
-    bool ok = g_option_context_parse(context, argc, argv, &error);
+    g_autoptr(GPtrArray) made = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GPtrArray) words = separate_values(usage, *argv, made);
+    char **rest = (char **)words->pdata;
+    *argc = (int)words->len - 1;
+    bool ok = g_option_context_parse(context, argc, &rest, &error);
+    for (int i = 0; ok && i <= *argc;
+         i++) /* what is left is the caller's, and no more than it was */
+        (*argv)[i] = rest[i];
     if (ok && help) {
         g_autofree char *text = g_option_context_get_help(context, TRUE, NULL);
         fputs(text, stdout);

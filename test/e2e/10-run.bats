@@ -124,6 +124,17 @@ program() {
     exits 125 vial run --timeout -1 true
 }
 
+@test "the value of a short option may stand right behind it" {
+    echo text >in
+    miss -iin -oout -eA=b -j2 -- sh -c 'cp in out; echo $A'
+    same "$output" b
+    same "$(cat out)" text
+    hit -i in -o out -e A=b -j 2 sh -c 'cp in out; echo $A'
+    exits 0 vial run echo -j4
+    same "$output" -j4
+    exits 0 vial log -n1
+}
+
 @test "nothing that --keep-sandbox would be asked for in vain is accepted" {
     exits 125 vial run --view --keep-sandbox true
     exits 125 vial run --check 2 --keep-sandbox true

@@ -91,6 +91,7 @@ nothing_left() {
 }
 
 @test "the death of vial is the death of the command and of everything it left behind" {
+    export ASAN_OPTIONS=${ASAN_OPTIONS-}:handle_segv=0
     for signal in KILL USR1 SEGV; do
         signalled "$signal" "echo ready; (setsid sleep $NUMBER &); sleep $NUMBER"
         ((status > 128))
