@@ -191,6 +191,8 @@ static void settle(struct engine *engine, struct activity *activity)
             engine->open--;
             continue;
         }
+        if (wait->requester == activity) /* it waited for itself, and goes now */
+            continue;
         if (instance_has_failed(engine, instance))
             note_cause(wait->requester, instance->failure);
         if (--wait->requester->pending == 0 || wait->requester->cause != NULL)
