@@ -10,6 +10,7 @@
 #ifndef RULES_INTERNAL_H
 #define RULES_INTERNAL_H
 
+#include "engine/engine.h"
 #include "rules/rules.h"
 
 #include <lauxlib.h>
@@ -35,6 +36,7 @@ struct declared_get {
 };
 
 struct declared_rule {
+    struct rules *rules;
     char *name, *output, **params;
     GArray *gets; /* of struct declared_get */
     bool uncacheable;
@@ -55,6 +57,7 @@ struct rules {
     GPtrArray *loading;  /* paths, the innermost last */
     struct digest_context sources;
     struct digest digest;
+    struct task *task;  /* that runs now */
     struct place error; /* of the last error that vm_call() caught */
 
     guint64 instructions;
@@ -70,8 +73,11 @@ bool vm_open(struct rules *rules);
 struct rules *vm_rules(lua_State *lua);
 void lua_enter(struct rules *rules);
 void lua_leave(struct rules *rules);
-/* A new budget of instructions. */
-void vm_refill(struct rules *rules);
+gint64 vm_budget(const struct rules *rules); /* instructions for one piece of work */
+/* From now on the thread may use up to `instructions`. */
+void vm_spend(struct rules *rules, lua_State *thread, gint64 instructions);
+/* Was a limit reached since vm_spend()? */
+bool vm_is_spent(const struct rules *rules);
 /* Costs as much as `instructions` of them; raises if that is too much. */
 void vm_charge(lua_State *lua, guint64 instructions);
 void vm_charge_memory(lua_State *lua, gint64 bytes);
@@ -123,6 +129,11 @@ void declare_record_of(struct rules *rules, const char *name, const char *const 
 /* --- rules-intrinsics.c ----------------------------------------------------------------------- */
 
 void intrinsics_declare(struct rules *rules);
+
+/* --- rules-task.c: rules that run ------------------------------------------------------------- */
+
+extern const struct engine_operations task_operations;
+void task_open(lua_State *lua);
 
 /* --- rules-load.c ----------------------------------------------------------------------------- */
 

@@ -27,20 +27,20 @@ static const struct {
     { "Binary", { "path", "digest" } },
 };
 
-/* No declared rule has a name with parentheses. */
+/* No declared rule has a name that begins with "vial.". */
 static const struct {
     const char *name, *output, *param;
 } intrinsics[] = {
-    { "(process)", "ProcessResult", "Process" },
-    { "(path_globs)", "Snapshot", "PathGlobs" },
-    { "(create_digest)", "Digest", "CreateDigest" },
-    { "(merge_digests)", "Digest", "MergeDigests" },
-    { "(digest_subset)", "Digest", "DigestSubset" },
-    { "(add_prefix)", "Digest", "AddPrefix" },
-    { "(remove_prefix)", "Digest", "RemovePrefix" },
-    { "(digest_contents)", "DigestContents", "Digest" },
-    { "(environment_vars)", "EnvironmentVars", "EnvironmentRequest" },
-    { "(find_binary)", "Binary", "FindBinary" },
+    { "vial.process", "ProcessResult", "Process" },
+    { "vial.path_globs", "Snapshot", "PathGlobs" },
+    { "vial.create_digest", "Digest", "CreateDigest" },
+    { "vial.merge_digests", "Digest", "MergeDigests" },
+    { "vial.digest_subset", "Digest", "DigestSubset" },
+    { "vial.add_prefix", "Digest", "AddPrefix" },
+    { "vial.remove_prefix", "Digest", "RemovePrefix" },
+    { "vial.digest_contents", "DigestContents", "Digest" },
+    { "vial.environment_vars", "EnvironmentVars", "EnvironmentRequest" },
+    { "vial.find_binary", "Binary", "FindBinary" },
 };
 
 void intrinsics_declare(struct rules *rules)

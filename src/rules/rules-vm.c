@@ -105,12 +105,22 @@ void vm_charge_memory(lua_State *lua, gint64 bytes)
     luaL_error(lua, "%s", limit_text(rules));
 }
 
-void vm_refill(struct rules *rules)
+gint64 vm_budget(const struct rules *rules)
 {
-    rules->remaining = (gint64)MIN(rules->instructions, (guint64)G_MAXINT64 / 2);
-    rules->spent = false;
+    return (gint64)MIN(rules->instructions, (guint64)G_MAXINT64 / 2);
+}
+
+void vm_spend(struct rules *rules, lua_State *thread, gint64 instructions)
+{
+    rules->remaining = instructions;
+    rules->spent = instructions < 0;
     rules->refused = 0;
-    lua_sethook(rules->lua, on_count, LUA_MASKCOUNT, STEP);
+    lua_sethook(thread, on_count, LUA_MASKCOUNT, STEP);
+}
+
+bool vm_is_spent(const struct rules *rules)
+{
+    return rules->spent || rules->refused != 0;
 }
 
 struct place vm_place(lua_State *lua, int level)
@@ -156,7 +166,7 @@ static const char *skip_place(const struct rules *rules, const char *text)
 char *vm_message(struct rules *rules, lua_State *lua, int status)
 {
     char *message;
-    if (rules->spent)
+    if (vm_is_spent(rules))
         message = g_strdup(limit_text(rules));
     else if (status == LUA_ERRMEM)
         message = g_strdup("stopped: too much memory");
@@ -176,11 +186,10 @@ char *vm_call(struct rules *rules, lua_State *lua, int arguments, int results)
     rules->error = (struct place){ 0 };
     int status = lua_pcall(lua, arguments, results, handler);
     lua_remove(lua, handler);
-    rules->spent |= rules->refused != 0;
-    if (status == LUA_OK && !rules->spent)
+    if (status == LUA_OK && !vm_is_spent(rules))
         return NULL;
-    if (status == LUA_OK) {
-        lua_pop(lua, results);
+    if (status == LUA_OK) { /* a limit was reached, and the error caught */
+        lua_settop(lua, handler - 1);
         lua_pushnil(lua);
     }
     return vm_message(rules, lua, status);
@@ -204,6 +213,7 @@ static int fill(lua_State *lua)
     box_open(lua);
     library_open(lua);
     declare_open(lua);
+    task_open(lua);
     lua_pushvalue(lua, -1);
     lua_setfield(lua, LUA_REGISTRYINDEX, "vial.globals");
     library_seal(lua);
@@ -222,6 +232,6 @@ bool vm_open(struct rules *rules)
     bool opened = lua_pcall(rules->lua, 0, 0, 0) == LUA_OK;
     lua_leave(rules);
     if (opened)
-        vm_refill(rules);
+        vm_spend(rules, rules->lua, vm_budget(rules));
     return opened;
 }

@@ -16,8 +16,7 @@
 #ifndef RULES_RULES_H
 #define RULES_RULES_H
 
-#include "engine/value.h"
-#include "graph/graph.h"
+#include "engine/engine.h"
 
 struct rules;
 typedef struct rules rules;
@@ -47,6 +46,19 @@ const struct graph_input *rules_graph_input(const struct rules *rules);
 
 /* Of the paths and contents of all files that were loaded. */
 const struct digest *rules_digest(const struct rules *rules);
+
+/*
+ * The declared rules as the engine takes them: struct engine_rule, which the caller unrefs and
+ * which need `rules` for as long as they are used.
+ */
+GArray *rules_for_engine(struct rules *rules);
+
+/*
+ * 'Out(A{x=1}, B{})': what it asks for, and what the constructors in it made, struct value; both
+ * are the caller's. FAULT_USAGE.
+ */
+bool rules_evaluate_query(struct rules *rules, const char *text, char **output, GPtrArray **params,
+                          GError **error);
 
 /* "T(A, B)" or "T": an output and params, which end with NULL; both the caller's. FAULT_USAGE. */
 bool rules_parse_query(const char *text, char **output, char ***params, GError **error);

@@ -120,7 +120,7 @@ static void test_bad_declarations(void)
         { "rule 'r' { output = 'A', cacheable = 1 }",
           "rule \"r\": cacheable must be true or false" },
         { "rule 'r' (1)", "rule \"r\": needs a table: rule \"name\" { output = …, … }" },
-        { "rule 'r(' { output = 'A' }", "rule \"r(\": that is not a name" },
+        { "rule 'r(' { output = 'A' }", "rule \"r(\": that is not a name that a rule can have" },
         { "query { output = 'A', parms = {} }",
           "query: has \"parms\", which means nothing here (known: output, params)" },
         { "query 'A'", "query: needs a table: query { output = …, params = { … } }" },

@@ -95,7 +95,7 @@ static void test_random(void)
         int start = g_rand_int_range(rand, -9, 10);
         bool each = strcmp(ours->name, "gmatch") == 0, sub = strcmp(ours->name, "gsub") == 0;
         lua_CFunction own = theirs(lua, ours->name);
-        vm_refill(rules);
+        vm_spend(rules, rules->lua, vm_budget(rules));
         g_autofree char *a = each ? outcomes(rules->lua, ours->func, subject, pattern)
                                   : outcome(rules->lua, ours->func, subject, pattern,
                                             sub ? replacement : NULL, start);
