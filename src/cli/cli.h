@@ -32,6 +32,7 @@ int command_stats(int argc, char **argv);
 int command_gc(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_graph(int argc, char **argv);
+int command_query(int argc, char **argv);
 
 /* --- options.c -------------------------------------------------------------------------------- */
 

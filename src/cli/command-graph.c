@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* vial graph: solves the rule graph of a file and shows it. */
-#include "cli/cli.h"
-#include "rules/rules.h"
+#include "cli/query.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -10,16 +9,6 @@ struct request {
     gboolean dot, json;
     char *query;
 };
-
-/* "FILE:LINE: MESSAGE", the later lines indented by whoever made it. */
-static void print_report(const struct graph_error *report, const char *prefix)
-{
-    if (report->file != NULL && report->line > 0)
-        fprintf(stderr, "%s:%u: ", report->file, report->line);
-    else if (report->file != NULL)
-        fprintf(stderr, "%s: ", report->file);
-    fprintf(stderr, "%s%s\n", prefix, report->message);
-}
 
 static int print_graph(const struct request *request, const struct graph *graph, gint64 root)
 {
@@ -32,9 +21,9 @@ static int print_graph(const struct request *request, const struct graph *graph,
         return finish_output(errors > 0 ? EXIT_NO : EXIT_OK);
     }
     for (gsize i = 0; i < errors; i++)
-        print_report(&error[i], "");
+        query_report(&error[i], "");
     for (gsize i = 0; i < warnings; i++)
-        print_report(&warning[i], "warning: ");
+        query_report(&warning[i], "warning: ");
     if (errors > 0)
         return finish_output(EXIT_NO);
     g_autofree char *text = request->dot ? graph_dot(graph, root) : graph_text(graph, root);
@@ -50,7 +39,7 @@ static int print_undeclared(const struct request *request, struct graph_error *e
         g_autofree char *json = graph_error_json(error);
         puts(json);
     } else {
-        print_report(error, "");
+        query_report(error, "");
     }
     graph_error_free(error);
     return finish_output(EXIT_NO);

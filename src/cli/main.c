@@ -15,6 +15,7 @@ static const struct command {
     const char *summary;
 } commands[] = {
     { "run", command_run, "run a command, or reuse its result" },
+    { "query", command_query, "ask the rules of a workspace for a value" },
     { "graph", command_graph, "show which rule uses which" },
     { "why", command_why, "explain why a run was reused or not" },
     { "trace", command_trace, "show what a run saw and wrote" },

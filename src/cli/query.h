@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What commands that run rules have in common. */
+#ifndef CLI_QUERY_H
+#define CLI_QUERY_H
+
+#include "cli/cli.h"
+#include "rules/rules.h"
+#include "session/session.h"
+
+/* All of a workspace that an engine needs, zeroed at first. */
+struct query_setup {
+    struct store *store;
+    struct session *session;
+    struct rules *rules;
+    struct graph *graph;
+    GArray *engine_rules;
+    struct engine *engine;
+};
+
+/* Of the workspace around the working directory. EXIT_OK, or after printing why not, another. */
+int query_open(struct query_setup *setup);
+void query_close(struct query_setup *setup);
+
+/*
+ * Run a query such as 'T(A{x=1})' and print what failed; a signal cancels it. *value is the
+ * caller's.
+ */
+int query_run(struct query_setup *setup, const char *text, struct value **value);
+
+/* "FILE:LINE: PREFIX MESSAGE" on stderr. */
+void query_report(const struct graph_error *report, const char *prefix);
+
+/* "ran", "cleaned", … */
+const char *query_happening(enum engine_happening happening);
+/* "rule(Param{…})" */
+char *query_instance(const struct engine_instance *instance);
+
+#endif
