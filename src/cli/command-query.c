@@ -31,9 +31,11 @@ static void explain(struct engine *engine, const char *query)
 int command_query(int argc, char **argv)
 {
     gboolean explained = FALSE;
+    gint jobs = 0;
     const GOptionEntry entries[] = {
         { "explain", 0, 0, G_OPTION_ARG_NONE, &explained, "Say which rules ran, and which did not",
           NULL },
+        { "jobs", 'j', 0, G_OPTION_ARG_INT, &jobs, "Run N processes at once", "N" },
         { NULL, 0, 0, 0, NULL, NULL, NULL },
     };
     const struct usage usage = {
@@ -48,9 +50,13 @@ int command_query(int argc, char **argv)
     enum parsed parsed = options_parse(&usage, &argc, &argv);
     if (parsed != PARSED)
         return parsed == PARSED_HELP ? finish_output(EXIT_OK) : EXIT_USAGE;
+    if (jobs < 0) {
+        fputs("vial query: -j takes a number from 1 on\n", stderr);
+        return EXIT_USAGE;
+    }
     struct query_setup setup = { 0 };
     g_autoptr(value) value = NULL;
-    int status = query_open(&setup);
+    int status = query_open(&setup, jobs);
     if (status == EXIT_OK)
         status = query_run(&setup, argv[0], &value);
     if (explained && setup.engine != NULL)

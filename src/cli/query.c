@@ -35,7 +35,8 @@ char *query_instance(const struct engine_instance *instance)
     return g_string_free(out, FALSE);
 }
 
-static int open_engine(struct query_setup *setup, GError **error)
+/* Rules and graph; false after printing what is wrong with them. */
+static bool open_graph(struct query_setup *setup)
 {
     const struct rules_options options = { .root = session_workspace(setup->session) };
     setup->rules = rules_load("vial.lua", &options);
@@ -44,21 +45,33 @@ static int open_engine(struct query_setup *setup, GError **error)
     const struct graph_error *reports = graph_errors(setup->graph, &errors);
     for (gsize i = 0; i < errors; i++)
         query_report(&reports[i], "");
-    if (errors > 0)
-        return EXIT_NO;
+    return errors == 0;
+}
+
+static bool open_engine(struct query_setup *setup, int jobs, GError **error)
+{
+    const char *workspace = session_workspace(setup->session);
+    const struct intrinsics_options options = { workspace, setup->store, (unsigned)jobs };
+    gsize count;
+    setup->intrinsics = intrinsics_new(&options, error);
+    if (setup->intrinsics == NULL)
+        return false;
     setup->engine_rules = rules_for_engine(setup->rules);
+    const struct engine_rule *own = intrinsics_rules(setup->intrinsics, &count);
+    g_array_append_vals(setup->engine_rules, own, (guint)count);
     const struct engine_options engine = {
         .graph = setup->graph,
         .rules = (const struct engine_rule *)(void *)setup->engine_rules->data,
         .rule_count = setup->engine_rules->len,
+        .world = intrinsics_world(setup->intrinsics),
         .store = setup->store,
-        .scope = session_workspace(setup->session),
+        .scope = workspace,
     };
     setup->engine = engine_new(&engine, error);
-    return setup->engine != NULL ? EXIT_OK : EXIT_FAILED;
+    return setup->engine != NULL;
 }
 
-int query_open(struct query_setup *setup)
+int query_open(struct query_setup *setup, int jobs)
 {
     int status = EXIT_FAILED;
     g_autoptr(GError) error = NULL;
@@ -67,13 +80,17 @@ int query_open(struct query_setup *setup)
     if (setup->store == NULL)
         return status;
     setup->session = session_open(here, setup->store, NULL, &error);
-    status = setup->session == NULL ? EXIT_FAILED : open_engine(setup, &error);
-    return error == NULL ? status : fail(error);
+    if (setup->session == NULL)
+        return fail(error);
+    if (!open_graph(setup))
+        return EXIT_NO;
+    return open_engine(setup, jobs, &error) ? EXIT_OK : fail(error);
 }
 
 void query_close(struct query_setup *setup)
 {
     engine_free(setup->engine);
+    intrinsics_free(setup->intrinsics);
     g_clear_pointer(&setup->engine_rules, g_array_unref);
     graph_free(setup->graph);
     rules_free(setup->rules);

@@ -4,6 +4,7 @@
 #define CLI_QUERY_H
 
 #include "cli/cli.h"
+#include "engine/intrinsics.h"
 #include "rules/rules.h"
 #include "session/session.h"
 
@@ -13,12 +14,16 @@ struct query_setup {
     struct session *session;
     struct rules *rules;
     struct graph *graph;
+    struct intrinsics *intrinsics;
     GArray *engine_rules;
     struct engine *engine;
 };
 
-/* Of the workspace around the working directory. EXIT_OK, or after printing why not, another. */
-int query_open(struct query_setup *setup);
+/*
+ * Of the workspace around the working directory, with so many processes at once (0: as many as
+ * processors). EXIT_OK, or after printing why not, another.
+ */
+int query_open(struct query_setup *setup, int jobs);
 void query_close(struct query_setup *setup);
 
 /*

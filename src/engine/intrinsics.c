@@ -26,18 +26,18 @@ static const struct intrinsic_record records[] = {
     { "Binary", { "path", "digest" } },
 };
 
-/* No declared rule has a name with parentheses. */
+/* No declared rule has a name that begins with "vial.". */
 static const struct intrinsic all[] = {
-    { { "(process)", "ProcessResult", "Process" }, do_process },
-    { { "(path_globs)", "Snapshot", "PathGlobs" }, do_path_globs },
-    { { "(create_digest)", "Digest", "CreateDigest" }, do_create_digest },
-    { { "(merge_digests)", "Digest", "MergeDigests" }, do_merge_digests },
-    { { "(digest_subset)", "Digest", "DigestSubset" }, do_digest_subset },
-    { { "(add_prefix)", "Digest", "AddPrefix" }, do_add_prefix },
-    { { "(remove_prefix)", "Digest", "RemovePrefix" }, do_remove_prefix },
-    { { "(digest_contents)", "DigestContents", "Digest" }, do_digest_contents },
-    { { "(environment_vars)", "EnvironmentVars", "EnvironmentRequest" }, do_environment },
-    { { "(find_binary)", "Binary", "FindBinary" }, do_find_binary },
+    { { "vial.process", "ProcessResult", "Process" }, do_process },
+    { { "vial.path_globs", "Snapshot", "PathGlobs" }, do_path_globs },
+    { { "vial.create_digest", "Digest", "CreateDigest" }, do_create_digest },
+    { { "vial.merge_digests", "Digest", "MergeDigests" }, do_merge_digests },
+    { { "vial.digest_subset", "Digest", "DigestSubset" }, do_digest_subset },
+    { { "vial.add_prefix", "Digest", "AddPrefix" }, do_add_prefix },
+    { { "vial.remove_prefix", "Digest", "RemovePrefix" }, do_remove_prefix },
+    { { "vial.digest_contents", "DigestContents", "Digest" }, do_digest_contents },
+    { { "vial.environment_vars", "EnvironmentVars", "EnvironmentRequest" }, do_environment },
+    { { "vial.find_binary", "Binary", "FindBinary" }, do_find_binary },
 };
 
 /* Rises when an intrinsic gives something else for the same param and facts. */
