@@ -53,7 +53,7 @@ greet() {
 @test "the example of the manual, byte by byte" {
     greet
     graph 0
-    same "$output" '{"ok":true,"nodes":[{"id":0,"kind":"query","name":"Greeting","output":"Greeting","params":["Name"],"dependencies":[{"output":"Greeting","provides":[],"node":2}]},{"id":1,"kind":"rule","name":"vial.process","output":"ProcessResult","params":["Process"],"dependencies":[{"output":"Process","provides":[],"node":4}]},{"id":2,"kind":"rule","name":"greet","output":"Greeting","params":["Name"],"dependencies":[{"output":"Name","provides":[],"node":3},{"output":"ProcessResult","provides":["Process"],"node":1}]},{"id":3,"kind":"param","name":"Name","output":"Name","params":["Name"],"dependencies":[]},{"id":4,"kind":"param","name":"Process","output":"Process","params":["Process"],"dependencies":[]}],"warnings":[]}'
+    same "$output" '{"ok":true,"nodes":[{"id":0,"kind":"query","name":"Greeting","output":"Greeting","params":["Name"],"dependencies":[{"output":"Greeting","provides":[],"node":1}]},{"id":1,"kind":"rule","name":"greet","output":"Greeting","params":["Name"],"dependencies":[{"output":"Name","provides":[],"node":3},{"output":"ProcessResult","provides":["Process"],"node":2}]},{"id":2,"kind":"rule","name":"vial.process","output":"ProcessResult","params":["Process"],"dependencies":[{"output":"Process","provides":[],"node":4}]},{"id":3,"kind":"param","name":"Name","output":"Name","params":["Name"],"dependencies":[]},{"id":4,"kind":"param","name":"Process","output":"Process","params":["Process"],"dependencies":[]}],"warnings":[]}'
 }
 
 @test "text and dot" {
@@ -61,14 +61,14 @@ greet() {
     exits 0 vial graph rules.lua
     same "$output" 'query Greeting(Name)
     Greeting <- greet(Name)
-vial.process(Process): ProcessResult
-    Process <- the param
 greet(Name): Greeting
     Name <- the param
-    ProcessResult for Process <- vial.process(Process)'
+    ProcessResult for Process <- vial.process(Process)
+vial.process(Process): ProcessResult
+    Process <- the param'
     exits 0 vial graph --dot rules.lua
     contains "$output" 'digraph rules {'
-    contains "$output" 'n2 -> n1 [label="Process"];'
+    contains "$output" 'n1 -> n2 [label="Process"];'
 }
 
 @test "a param that a rule takes is out of scope below it, while two gets may both use one" {
