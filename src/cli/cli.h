@@ -41,8 +41,8 @@ struct usage {
     const char *arguments; /* "[--] COMMAND [ARGUMENT]…" */
     const char *summary;   /* one line under the usage line of --help */
     const GOptionEntry *entries;
-    bool mixed;      /* options may stand behind words, too */
     int least, most; /* number of words left after the options; most < 0: any */
+    bool mixed;      /* options may stand behind words, too */
 };
 
 enum parsed {
