@@ -9,10 +9,10 @@ static void explain_instance(const struct engine_instance *instance, void *user)
     if (!instance->asked)
         return;
     g_autofree char *text = query_instance(instance);
-    fprintf(stderr, "%-9s %s", query_happening(instance->happening), text);
+    fprintf(stderr, "%s  (%s", text, query_happening(instance->happening));
     if (instance->happening == ENGINE_RAN)
-        fprintf(stderr, "  %.1f ms", (double)instance->duration / 1000);
-    fputc('\n', stderr);
+        fprintf(stderr, ", %.1f ms", (double)instance->duration / 1000);
+    fputs(")\n", stderr);
 }
 
 static void explain(struct engine *engine, const char *query)
@@ -21,10 +21,10 @@ static void explain(struct engine *engine, const char *query)
     engine_each(engine, explain_instance, NULL);
     engine_statistics(engine, &counts);
     if (counts.instances == 0 && counts.memoised > 0) /* nobody had to look below the query */
-        fprintf(stderr, "%-9s %s\n", query_happening(ENGINE_MEMOISED), query);
+        fprintf(stderr, "%s  (%s)\n", query, query_happening(ENGINE_MEMOISED));
     fprintf(stderr,
             "%" G_GUINT64_FORMAT " ran, %" G_GUINT64_FORMAT " cleaned, %" G_GUINT64_FORMAT
-            " memoised, %" G_GUINT64_FORMAT " failed\n",
+            " memoized, %" G_GUINT64_FORMAT " failed\n",
             counts.ran, counts.cleaned, counts.memoised, counts.failed);
 }
 

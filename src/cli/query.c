@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Loads the rules of a workspace and runs one query. */
 #include "cli/query.h"
+#include "base/path.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -17,14 +18,29 @@ void query_report(const struct graph_error *report, const char *prefix)
 const char *query_happening(enum engine_happening happening)
 {
     static const char *const names[] = {
-        [ENGINE_RAN] = "ran",      [ENGINE_CLEANED] = "cleaned",   [ENGINE_MEMOISED] = "memoised",
+        [ENGINE_RAN] = "ran",      [ENGINE_CLEANED] = "cleaned",   [ENGINE_MEMOISED] = "memoized",
         [ENGINE_BROKE] = "failed", [ENGINE_DROPPED] = "cancelled",
     };
     return names[happening];
 }
 
+/* What whoever wrote the rule calls this process, or NULL. */
+static const char *description_of(const struct engine_instance *instance)
+{
+    const struct value *only = instance->param_count == 1 ? instance->params[0] : NULL;
+    if (only == NULL || g_strcmp0(value_record_name(only), "Process") != 0)
+        return NULL;
+    const struct value *text = value_field(only, "description");
+    return text == NULL ? NULL : value_bytes(text, NULL);
+}
+
 char *query_instance(const struct engine_instance *instance)
 {
+    const char *description = description_of(instance);
+    if (description != NULL) {
+        g_autofree char *quoted = path_quote(description);
+        return g_strdup_printf("%s %s", instance->rule, quoted);
+    }
     GString *out = g_string_new(instance->rule);
     g_string_append_c(out, '(');
     for (gsize i = 0; i < instance->param_count; i++) {

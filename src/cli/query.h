@@ -37,7 +37,7 @@ void query_report(const struct graph_error *report, const char *prefix);
 
 /* "ran", "cleaned", … */
 const char *query_happening(enum engine_happening happening);
-/* "rule(Param{…})" */
+/* "rule(Param{…})"; of a process that has a description, that. */
 char *query_instance(const struct engine_instance *instance);
 
 #endif

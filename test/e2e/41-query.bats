@@ -17,7 +17,7 @@ asks() {
 # explained QUERY WHAT…: --explain lists these, without their times, in any order.
 explained() {
     exits 0 vial query --explain "$1"
-    same "$(sed 's/  [0-9.]* ms$//' <<<"$stderr" | grep -v '^[0-9]' | tr -s ' ' | sort)" "$(printf '%s\n' "${@:2}" | sort)"
+    same "$(sed -n 's/^\(.*\)  (\([a-z]*\).*)$/\2 \1/p' <<<"$stderr" | sort)" "$(printf '%s\n' "${@:2}" | sort)"
 }
 
 greetings() {
@@ -36,7 +36,7 @@ greetings() {
     explained 'Greeting(Name{value="x"})' 'ran greet(Name{value="x"})' 'ran upper(Name{value="x"})' \
         'ran upper(Name{value="b"})' 'ran upper(Name{value="c"})'
     same "$output" 'Greeting{text="XBC"}'
-    explained 'Greeting(Name{value="x"})' 'memoised Greeting(Name{value="x"})'
+    explained 'Greeting(Name{value="x"})' 'memoized Greeting(Name{value="x"})'
     same "$output" 'Greeting{text="XBC"}'
     mkdir sub
     cd sub
@@ -67,7 +67,7 @@ greetings() {
         'query { output = "All" }'
     asks 'All()' 'All{n=21}'
     asks All 'All{n=21}'
-    explained 'All()' 'ran now()' 'memoised sum(A{n=1}, B{n=2})' 'cleaned all()'
+    explained 'All()' 'ran now()' 'memoized sum(A{n=1}, B{n=2})' 'cleaned all()'
 }
 
 @test "recursion grounds at run time" {
