@@ -20,7 +20,8 @@ struct arguments {
     char **inputs, **outputs, **variables;
     char *directory, *stdin_file, *commit, *events, *system;
     double timeout;
-    gboolean view, sealed, view_plain, network, no_cache, refresh, cache_failures, keep, dry_run;
+    gboolean view, canonical, sealed, view_plain, network, no_cache, refresh, cache_failures, keep,
+        dry_run;
     int check, jobs;
     guint64 store_limit;
     char **argv; /* borrowed */
@@ -61,6 +62,8 @@ static enum parsed parse(int argc, char **argv, struct arguments *out)
         { "system", 0, 0, G_OPTION_ARG_STRING, &out->system,
           "What lies in /usr and /etc: vouched for (default), or on record file by file",
           "bind|observe" },
+        { "canonical", 0, 0, G_OPTION_ARG_NONE, &out->canonical,
+          "In a view: show the workspace at /workspace, so that checkouts share results", NULL },
         { "plain", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &out->view_plain,
           "With --view: no pass-through, as on older kernels", NULL },
         { "no-cache", 0, 0, G_OPTION_ARG_NONE, &out->no_cache,
@@ -284,6 +287,7 @@ static int run_with(struct session *session, const struct arguments *arguments,
         .network = arguments->network,
         .view = wants_view(arguments, session_workspace(session)),
         .observe_system = observes_system(arguments),
+        .canonical = arguments->canonical,
         .view_plain = arguments->view_plain,
         .no_cache = arguments->no_cache,
         .refresh = arguments->refresh,

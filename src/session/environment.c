@@ -97,11 +97,13 @@ static bool is_noise(const char *assignment)
     return false;
 }
 
-char **environment_inherit(char *const *variables, GError **error)
+char **environment_inherit(char *const *variables, const char *directory, GError **error)
 {
     GPtrArray *made = g_ptr_array_new();
     for (char **variable = environ; *variable != NULL; variable++)
-        if (!is_noise(*variable))
+        if (directory != NULL && g_str_has_prefix(*variable, "PWD="))
+            g_ptr_array_add(made, g_strconcat("PWD=", directory, NULL));
+        else if (!is_noise(*variable))
             g_ptr_array_add(made, g_strdup(*variable));
     g_ptr_array_add(made, NULL);
     return add_variables((char **)g_ptr_array_free(made, FALSE), variables, error);

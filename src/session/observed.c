@@ -2,6 +2,7 @@
 /* Two-phase look-up and recording of runs in a view. */
 #include "session/observed.h"
 
+#include "base/path.h"
 #include "cache/seen.h"
 #include "sandbox/sandbox.h"
 #include "session/kept.h"
@@ -13,6 +14,7 @@
 
 struct observed {
     struct session *session; /* borrowed, as is the store */
+    char *workspace;
     struct store *store;
     struct trace_clock *clock;
     struct tree *provided; /* to a sealed run; NULL: it is not */
@@ -23,10 +25,11 @@ struct observed {
     char *refusal;
 };
 
-struct observed *observed_new(struct session *session, struct store *store)
+struct observed *observed_new(struct session *session, struct store *store, const char *workspace)
 {
     struct observed *observed = g_new0(struct observed, 1);
     observed->session = session;
+    observed->workspace = g_strdup(workspace);
     observed->store = store;
     observed->clock = trace_clock_new(store);
     return observed;
@@ -44,6 +47,7 @@ void observed_free(struct observed *observed)
     seen_free(observed->seen);
     trace_clock_free(observed->clock);
     g_free(observed->refusal);
+    g_free(observed->workspace);
     g_free(observed);
 }
 
@@ -71,7 +75,7 @@ static char *own_limits(void)
     return g_string_free(g_steal_pointer(&text), FALSE);
 }
 
-void observed_add_platform(const struct session *session, char ***platform)
+void observed_add_platform(const char *workspace, const char *checkout, char ***platform)
 {
     GPtrArray *list = g_ptr_array_new();
     for (char **property = *platform; *property != NULL; property++)
@@ -80,7 +84,9 @@ void observed_add_platform(const struct session *session, char ***platform)
     g_ptr_array_add(list, own_limits());
     g_ptr_array_add(list, own_processors());
     g_ptr_array_add(list, g_strdup_printf("user=%u:%u", (unsigned)geteuid(), (unsigned)getegid()));
-    g_ptr_array_add(list, g_strconcat("workspace=", session->root, NULL));
+    g_ptr_array_add(list, g_strconcat("workspace=", workspace, NULL));
+    if (checkout != NULL)
+        g_ptr_array_add(list, g_strconcat("checkout=", checkout, NULL));
     g_ptr_array_sort(list, action_compare_assignments);
     g_ptr_array_add(list, NULL);
     g_free(*platform);
@@ -135,8 +141,7 @@ bool observed_find(struct observed *observed, const struct digest *weak, struct 
 struct recorder *observed_recorder(struct observed *observed)
 {
     if (observed->recorder == NULL)
-        observed->recorder =
-            recorder_new(observed->provided != NULL ? "/" : observed->session->root);
+        observed->recorder = recorder_new(observed->provided != NULL ? "/" : observed->workspace);
     return observed->recorder;
 }
 
@@ -154,10 +159,38 @@ struct trace_state *observed_system_times(struct observed *observed)
     return observed->system_times;
 }
 
+/* Where the host has what the command found in its workspace. */
+struct hashing {
+    const struct observed *observed;
+    struct trace_state *state;
+};
+
+static void hash_on_host(struct seal_item *items, size_t count, void *user)
+{
+    const struct hashing *hashing = user;
+    const char *root = hashing->observed->session->root;
+    GStringChunk *texts = g_string_chunk_new(4096);
+    g_autofree const char **shown = g_new(const char *, count);
+    for (size_t i = 0; i < count; i++) {
+        g_autofree char *inside = path_below(hashing->observed->workspace, "/", items[i].path);
+        g_autofree char *real = inside == NULL ? NULL : g_build_filename(root, inside, NULL);
+        shown[i] = items[i].path;
+        if (real != NULL)
+            items[i].path = g_string_chunk_insert(texts, real);
+    }
+    trace_host_hash(items, count, hashing->state);
+    for (size_t i = 0; i < count; i++)
+        items[i].path = shown[i];
+    g_string_chunk_free(texts);
+}
+
 const char *observed_seal(struct observed *observed)
 {
     g_autoptr(trace_state) state = host_state(observed);
-    observed->trace = recorder_seal(observed_recorder(observed), trace_host_hash, state);
+    struct hashing hashing = { observed, state };
+    bool moved = strcmp(observed->workspace, observed->session->root) != 0;
+    observed->trace = moved ? recorder_seal(observed_recorder(observed), hash_on_host, &hashing)
+                            : recorder_seal(observed_recorder(observed), trace_host_hash, state);
     observed->refusal = trace_refusal(observed->trace);
     return observed->refusal;
 }

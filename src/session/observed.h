@@ -17,7 +17,8 @@
 struct observed;
 typedef struct observed observed;
 
-struct observed *observed_new(struct session *session, struct store *store);
+/* `workspace`: where the command finds it (absolute). */
+struct observed *observed_new(struct session *session, struct store *store, const char *workspace);
 void observed_free(struct observed *observed);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(observed, observed_free)
 
@@ -29,8 +30,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(observed, observed_free)
 bool observed_provide(struct observed *observed, const struct action *action, struct digest *weak,
                       GError **error);
 
-/* Properties of the platform that a view shows: who and where the caller is. Replaces *platform. */
-void observed_add_platform(const struct session *session, char ***platform);
+/*
+ * Properties of the platform that a view shows: who the caller is, where the workspace, and unless
+ * NULL what checkout the command has been told of. Replaces *platform.
+ */
+void observed_add_platform(const char *workspace, const char *checkout, char ***platform);
 
 /*
  * Has an earlier execution of the action `weak` seen what one would see now? Sets *key to that of

@@ -106,6 +106,8 @@ static struct glob *nothing(void)
 static bool make_action(struct run *run, GError **error)
 {
     const struct run_request *request = run->request;
+    if (!place_check(run->session, run->request, error))
+        return false;
     struct action *action = run->action = action_new();
     g_strfreev(action->argv);
     g_strfreev(action->environment);
@@ -115,8 +117,11 @@ static bool make_action(struct run *run, GError **error)
     action->stdin_blob = run->input->digest;
     action->timeout = request->timeout;
     action->network = request->network;
-    action->environment = request->view ? environment_inherit(request->variables, error)
-                                        : environment_make(request->variables, error);
+    g_autofree char *directory = g_build_filename(SANDBOX_ROOT, run->session->directory, NULL);
+    action->environment =
+        !request->view
+            ? environment_make(request->variables, error)
+            : environment_inherit(request->variables, request->canonical ? directory : NULL, error);
     if (action->environment == NULL)
         return false;
     if (request->outputs != NULL) {
@@ -218,7 +223,8 @@ static bool observe(struct run *run, GError **error)
     if (platform == NULL)
         return false;
     if (run->request->view)
-        observed_add_platform(run->session, &platform);
+        observed_add_platform(place_shown(run->session, run->request),
+                              place_told(run->session, run->request, run->action), &platform);
     g_strfreev(run->action->platform);
     run->action->platform = platform;
     return true;
@@ -274,7 +280,7 @@ static bool find_seen(struct run *run, const struct digest *weak)
 static bool begin_watch(struct run *run)
 {
     observed_free(run->observed);
-    run->observed = observed_new(run->session, run->store);
+    run->observed = observed_new(run->session, run->store, place_shown(run->session, run->request));
     run->seen_weak = run->weak;
     return observed_provide(run->observed, run->action, &run->seen_weak, NULL);
 }
@@ -295,7 +301,8 @@ static bool look_up(struct run *run)
     g_clear_pointer(&run->reason, g_free);
     cached_clear(&run->cached);
     if (run->request->view && run->observed == NULL)
-        run->observed = observed_new(run->session, run->store);
+        run->observed =
+            observed_new(run->session, run->store, place_shown(run->session, run->request));
     if (run->request->no_cache)
         run->reason = g_strdup("--no-cache");
     else if (run->request->refresh)
@@ -540,8 +547,10 @@ static bool can_watch(struct run *run)
 
 static bool execute(struct run *run, struct store_batch *batch, GError **error)
 {
+    const char *workspace = place_shown(run->session, run->request);
     struct sandbox_view view = {
-        .workspace = run->session->root,
+        .workspace = workspace,
+        .real = strcmp(workspace, run->session->root) == 0 ? NULL : run->session->root,
         .plain = run->request->view_plain,
         .observe_system = run->request->observe_system,
         .system_times = run->observed == NULL ? NULL : observed_system_times(run->observed),
@@ -554,6 +563,8 @@ static bool execute(struct run *run, struct store_batch *batch, GError **error)
     run->watched = can_watch(run);
     if (run->request->view) {
         view.recorder = observed_recorder(run->observed);
+        if (place_told(run->session, run->request, run->action) != NULL)
+            recorder_except(view.recorder, run->session->root);
         view.times = observed_times(run->observed);
         options.view = &view;
     } else if (run->watched) {

@@ -49,7 +49,21 @@ char **selection_outputs(const struct session *session, char *const *outputs, GE
 /* The defaults (doc/environment.md) plus -e; sorted. Caller frees. */
 char **environment_make(char *const *variables, GError **error);
 /* The caller's, less what belongs to the session rather than the work, plus -e; sorted. */
-char **environment_inherit(char *const *variables, GError **error);
+/* PWD, if it is set, becomes `directory`, unless that is NULL. */
+char **environment_inherit(char *const *variables, const char *directory, GError **error);
+
+/* --- place.c --------------------------------------------------------------------------------- */
+
+/* Where the command finds its workspace. */
+const char *place_shown(const struct session *session, const struct run_request *request);
+/*
+ * The checkout, if it is shown elsewhere and arguments or environment tell where it lies. That is
+ * then in the key, and the link there, which no other checkout has, no fact. Else NULL.
+ */
+const char *place_told(const struct session *session, const struct run_request *request,
+                       const struct action *action);
+/* Can it be shown elsewhere, if that is wanted? FAULT_UNSUPPORTED. */
+bool place_check(const struct session *session, const struct run_request *request, GError **error);
 
 /* --- standard-input.c ------------------------------------------------------------------------- */
 

@@ -50,6 +50,7 @@ struct run_request {
     bool network;
     bool view;           /* observed instead of sealed: the host and the workspace through a view */
     bool observe_system; /* with `view`: of the system, too, what it sees is on record */
+    bool canonical;      /* in a view: the workspace is at SANDBOX_ROOT, wherever it lies */
     bool view_plain;     /* without pass-through, as on kernels and for users that lack it */
     bool no_cache;       /* neither look up nor store */
     bool refresh;        /* do not look up, but store */

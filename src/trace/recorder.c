@@ -45,7 +45,7 @@ struct shard {
 } __attribute__((aligned(64)));
 
 struct recorder {
-    char *root;
+    char *root, *except; /* `except` may be NULL */
     size_t root_length;  /* 0 for "/" */
     guint64 count, text; /* paths and their bytes; atomic */
     bool sealed;
@@ -146,7 +146,14 @@ void recorder_free(struct recorder *recorder)
     pthread_mutex_destroy(&recorder->lock);
     g_free(recorder->uncacheable);
     g_free(recorder->root);
+    g_free(recorder->except);
     free(recorder);
+}
+
+void recorder_except(struct recorder *recorder, const char *path)
+{
+    g_free(recorder->except);
+    recorder->except = g_strdup(path);
 }
 
 /* --- processes -------------------------------------------------------------------------------- */
@@ -325,6 +332,8 @@ void recorder_note(struct recorder *recorder, const char *path, unsigned aspects
                    const struct sight *sight)
 {
     struct entry probe;
+    if (recorder->except != NULL && strcmp(path, recorder->except) == 0)
+        return;
     struct shard *shard = shard_of(recorder, path, &probe);
     pthread_mutex_lock(&shard->lock);
     struct entry *entry = find_entry(recorder, shard, &probe, sight);

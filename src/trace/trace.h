@@ -153,6 +153,9 @@ struct recorder *recorder_new(const char *workspace_root); /* absolute, normal f
 void recorder_free(struct recorder *recorder);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(recorder, recorder_free)
 
+/* Before any note: what is asked of just this path follows from the key, and is not recorded. */
+void recorder_except(struct recorder *recorder, const char *path);
+
 /* Copies what it is given; numbers start at 1. */
 guint32 recorder_process(struct recorder *recorder, const struct trace_process *process);
 

@@ -34,6 +34,19 @@ static void what_is_named_is_passed_on(void)
     g_unsetenv("GIVEN");
 }
 
+static void a_canonical_run_is_told_its_own_directory(void)
+{
+    g_setenv("PWD", "/home/me/checkout", TRUE);
+    g_setenv("OLDPWD", "/home/me", TRUE);
+    g_autoptr(GError) error = NULL;
+    g_auto(GStrv) found = environment_inherit(NULL, "/workspace/dir", &error);
+    g_assert_no_error(error);
+    g_assert_cmpstr(g_environ_getenv(found, "PWD"), ==, "/workspace/dir");
+    g_assert_null(g_environ_getenv(found, "OLDPWD"));
+    g_unsetenv("PWD");
+    g_unsetenv("OLDPWD");
+}
+
 /* "As in my environment" means unset, too. */
 static void a_default_that_the_caller_lacks_goes(void)
 {
@@ -73,6 +86,8 @@ static void what_is_no_name_is_refused(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/session/environment/canonical-run-is-told-its-own-directory",
+                    a_canonical_run_is_told_its_own_directory);
     g_test_add_func("/environment/is-made-from-scratch", it_is_made_from_scratch);
     g_test_add_func("/environment/named-variables-are-passed-on", what_is_named_is_passed_on);
     g_test_add_func("/environment/defaults-that-the-caller-lacks-go",

@@ -546,6 +546,17 @@ static void what_is_too_much_to_record_is_not_stored(void)
     assert_refusal(trace, "it looked at too many files");
 }
 
+static void what_follows_from_the_key_is_not_recorded(void)
+{
+    g_autoptr(recorder) recorder = recorder_new("/workspace");
+    recorder_except(recorder, "/home/me/checkout");
+    note_kind(recorder, "/home/me/checkout", 1, TRACE_LINK);
+    note_kind(recorder, "/home/me/checkout2", 1, TRACE_DIRECTORY);
+    g_autoptr(trace) trace = sealed(recorder);
+    g_assert_cmpuint(trace_fact_count(trace), ==, 1);
+    g_assert_cmpstr(trace_fact(trace, 0)->path, ==, "/home/me/checkout2");
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -555,6 +566,7 @@ int main(int argc, char **argv)
         { "only-the-strongest-fact-is-kept-per-path", only_the_strongest_fact_is_kept_per_path },
         { "paths-below-the-workspace-are-relative-and-sorted",
           paths_below_the_workspace_are_relative_and_sorted },
+        { "what-follows-from-the-key-is-not-recorded", what_follows_from_the_key_is_not_recorded },
         { "a-workspace-may-be-the-root-directory", a_workspace_may_be_the_root_directory },
         { "sealing-asks-for-all-host-files-at-once-by-absolute-path",
           sealing_asks_for_all_host_files_at_once_by_absolute_path },
