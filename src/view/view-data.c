@@ -172,24 +172,11 @@ static int copy_to_scratch(struct view *view, const struct node *node, guint64 k
     return 0;
 }
 
-int data_split(struct view *view, struct node_version *version)
-{
-    guint64 made;
-    int rc = copy_to_scratch(view, version->of, G_MAXUINT64, &made);
-    if (rc == 0)
-        version->was.scratch = made;
-    return rc;
-}
-
-int data_take(struct view *view, struct node *node, guint64 keep)
+/* Those who have it open, and are not passed through, are led along. */
+static int move_to_copy(struct view *view, struct node *node, guint64 keep)
 {
     guint64 made;
     struct fuse_attr present;
-    if (node->data != DATA_SCRATCH && !wait_until_unpassed(view, node))
-        return -ETXTBSY;
-    node_save_written(view, node);
-    if (node->data == DATA_SCRATCH && !is_shared(node)) /* somebody else was faster, too */
-        return 0;
     if (keep > 0)
         node_clock(view, node);
     if (node->data == DATA_SCRATCH)
@@ -202,6 +189,32 @@ int data_take(struct view *view, struct node *node, guint64 keep)
     node->scratch = made;
     lead_handles(view, node);
     return 0;
+}
+
+/*
+ * The saved state has the node's file, which others may have open by now. What the kernel writes to
+ * by itself cannot be led elsewhere, but then no earlier state has it either: it was split whenever
+ * there was a snapshot.
+ */
+int data_split(struct view *view, struct node *node)
+{
+    guint64 made;
+    if (node->passed == 0)
+        return move_to_copy(view, node, G_MAXUINT64);
+    int rc = copy_to_scratch(view, node, G_MAXUINT64, &made);
+    if (rc == 0)
+        node->older->was.scratch = made;
+    return rc;
+}
+
+int data_take(struct view *view, struct node *node, guint64 keep)
+{
+    if (node->data != DATA_SCRATCH && !wait_until_unpassed(view, node))
+        return -ETXTBSY;
+    node_save_written(view, node);
+    if (node->data == DATA_SCRATCH && !is_shared(node)) /* somebody else was faster, too */
+        return 0;
+    return move_to_copy(view, node, keep);
 }
 
 /* The kernel cannot be led to another file by those who have this one open. */

@@ -286,8 +286,8 @@ int data_set_times(struct view *view, struct node *node);           /* atime and
 void data_drop(struct view *view, struct node *node);
 /* A saved state's file is removed unless the node, or another state of it, has the same. */
 void data_drop_version(struct view *view, const struct node_version *version);
-/* Give the saved state a copy of its own: the node's file is about to be written by others. */
-int data_split(struct view *view, struct node_version *version);
+/* The state that was just saved and the node get files of their own: this is written to unasked. */
+int data_split(struct view *view, struct node *node);
 /* The data becomes that of file `scratch`, which is the node's from then on. */
 int data_replace(struct view *view, struct node *node, guint64 scratch);
 

@@ -179,7 +179,11 @@ static int open_node(struct view *view, struct node *node, guint64 epoch)
     const struct node *was = node_as_of(node, epoch);
     if (!S_ISREG(was->mode))
         return -EIO;
-    return data_open(view, was->data == DATA_SCRATCH ? was : node, O_RDONLY);
+    if (was->data == DATA_SCRATCH)
+        return data_open(view, was, O_RDONLY);
+    g_autoptr(GString) path = g_string_new(NULL);
+    node_below(node, path);
+    return view->below->operations->open(view->below, path->str);
 }
 
 static int open_locked(struct snapshot *snapshot, const char *path)

@@ -176,7 +176,7 @@ static int split_open(struct view *view)
             node->names == NULL || (!is_open_for_writing(handle) && handle->kind != HANDLE_PASSED))
             continue;
         node_save(view, node);
-        int rc = data_split(view, node->older);
+        int rc = data_split(view, node);
         if (rc < 0)
             return rc;
     }

@@ -57,6 +57,17 @@ with_open_fuse() {
     exits 0 in_bare_view --plain 100001-$((100000 + PROGRAMS))
 }
 
+# In parts, in views upon each other that are committed and dropped at random; test/oracle/nest.c.
+@test "programs in parts, in child views and snapshots, go as those parts one after the other" {
+    [[ $(id -u) == 0 ]] || skip "oracle-view needs root"
+    view=$(dirname "$VIAL")/test/oracle/oracle-view
+    for seed in 1 2 3 4 5; do
+        exits 0 oracle --uncommitted --parts 8 --view-command "$view --nest $seed 8" \
+            $((seed * 1000))-$((seed * 1000 + 39))
+    done
+    exits 0 oracle --uncommitted --parts 8 --view-command "$view --plain --nest 6 8" 6000-6039
+}
+
 # Of the seeds that are left out: 79 writes to a file that has a name on the host which the view
 # has never been asked for.
 @test "what random programs leave in a view reaches the host as if they had run there" {

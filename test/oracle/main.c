@@ -4,7 +4,8 @@
  *
  *   oracle-play print SEEDS          the programs as text
  *   oracle-play build SEEDS DIR      what the host has before, in a directory for each below DIR
- *   oracle-play run SEEDS DIR        run them there: an answer a line, then the tree
+ *   oracle-play run SEEDS DIR [I/N]  run them there: an answer a line, then the tree; of each the
+ *                                    Ith of N parts, from 0
  *   oracle-play dump SEEDS DIR       the trees
  *
  * SEEDS is FIRST-LAST, or the name of a file with programs.
@@ -33,7 +34,7 @@ static GPtrArray *programs_of(const char *seeds, GError **error)
 }
 
 static bool work(const char *what, const struct program *program, const char *directory,
-                 GError **error)
+                 const char *part, GError **error)
 {
     if (g_str_equal(what, "print")) {
         g_autoptr(GString) text = g_string_new(NULL);
@@ -48,7 +49,7 @@ static bool work(const char *what, const struct program *program, const char *di
         return program_build(program, root, error);
     printf("program %s\n", program->name);
     if (g_str_equal(what, "run"))
-        program_run(program, root);
+        program_run(program, root, part);
     tree_print(top, root);
     return true;
 }
@@ -70,6 +71,8 @@ static bool is_command(int argc, char **argv)
 {
     if (argc == 3)
         return g_str_equal(argv[1], "print");
+    if (argc == 5)
+        return g_str_equal(argv[1], "run") && strchr(argv[4], '/') != NULL;
     return argc == 4 && (g_str_equal(argv[1], "build") || g_str_equal(argv[1], "run") ||
                          g_str_equal(argv[1], "dump"));
 }
@@ -80,12 +83,12 @@ int main(int argc, char **argv)
     if (argc == 4 && g_str_equal(argv[1], "inherit"))
         return inherit(argv[2], argv[3]);
     if (!is_command(argc, argv)) {
-        fprintf(stderr, "usage: oracle-play print|build|run|dump FIRST-LAST|FILE [DIR]\n");
+        fprintf(stderr, "usage: oracle-play print|build|run|dump FIRST-LAST|FILE [DIR [I/N]]\n");
         return 2;
     }
     g_autoptr(GPtrArray) programs = programs_of(argv[2], &error);
     for (guint i = 0; programs != NULL && error == NULL && i < programs->len; i++)
-        work(argv[1], programs->pdata[i], argv[3], &error);
+        work(argv[1], programs->pdata[i], argv[3], argc == 5 ? argv[4] : "0/1", &error);
     if (error != NULL)
         fprintf(stderr, "oracle-play: %s\n", error->message);
     return error != NULL || fflush(stdout) != 0;

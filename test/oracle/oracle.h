@@ -157,9 +157,11 @@ struct actor {
 /* Build what the program's host lines say below `root`, which is made. */
 bool program_build(const struct program *program, const char *root, GError **error);
 
-/* Run the other lines below `root` and print an answer per line. False: it hung, or a thread died.
+/*
+ * Run the other lines below `root`, or one part of them ("I/N", from 0), and print an answer per
+ * line. False: it hung, or a thread died.
  */
-bool program_run(const struct program *program, const char *root);
+bool program_run(const struct program *program, const char *root, const char *part);
 
 /*
  * Print everything below `top`: kind, mode, link group, size, content, user attributes, times; in

@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -45,6 +46,7 @@ struct step {
 struct play {
     const struct program *program;
     const char *root;
+    guint first, end; /* of the lines that are run */
     struct stage *stage;
     size_t size;
     GArray *steps;
@@ -65,11 +67,14 @@ static const struct op *op_at(const struct play *play, guint i)
     return &g_array_index(play->program->ops, struct op, i);
 }
 
-static void play_plan(struct play *play)
+static void play_plan(struct play *play, const char *part)
 {
     const GArray *ops = play->program->ops;
+    guint number = (guint)atoi(part), count = MAX((guint)atoi(strchr(part, '/') + 1), 1);
+    play->first = ops->len * number / count;
+    play->end = ops->len * (number + 1) / count;
     play->steps = g_array_new(FALSE, TRUE, sizeof(struct step));
-    for (guint i = 0; i < ops->len; i++) {
+    for (guint i = play->first; i < play->end; i++) {
         const struct op *op = op_at(play, i);
         if (op->process == HOST)
             continue;
@@ -78,9 +83,9 @@ static void play_plan(struct play *play)
             g_array_append_val(play->steps, ((struct step){ .first = i }));
         struct step *step = &g_array_index(play->steps, struct step, play->steps->len - 1);
         step->end = i + 1;
-        bool *part = &step->actors[op->process][op->thread];
-        step->count += !*part;
-        *part = play->used[op->process][op->thread] = true;
+        bool *takes_part = &step->actors[op->process][op->thread];
+        step->count += !*takes_part;
+        *takes_part = play->used[op->process][op->thread] = true;
     }
 }
 
@@ -255,7 +260,7 @@ static const char *await_processes(struct play *play)
 
 static void print_answers(struct play *play, const char *why)
 {
-    for (guint i = 0; i < play->program->ops->len; i++) {
+    for (guint i = play->first; i < play->end; i++) {
         if (op_at(play, i)->process != HOST)
             printf("%u %s\n", i, play->stage->answers[i].text);
     }
@@ -275,7 +280,7 @@ static bool stage_map(struct play *play)
     return play->stage != MAP_FAILED;
 }
 
-bool program_run(const struct program *program, const char *root)
+bool program_run(const struct program *program, const char *root, const char *part)
 {
     struct play play = { .program = program, .root = root };
     sigset_t child, before;
@@ -287,7 +292,7 @@ bool program_run(const struct program *program, const char *root)
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);
     sigprocmask(SIG_BLOCK, &child, &before);
-    play_plan(&play);
+    play_plan(&play, part);
     fflush(stdout);
     bool started = start_processes(&play);
     if (!started)

@@ -109,6 +109,7 @@ static void a_child_sees_what_its_parent_wrote_before_and_nothing_after(struct f
     g_assert_cmpint(unlink_name(parent, walk(parent, "d"), "b"), ==, 0);
     child_begin(&child, &fixture->scene, 1);
     overwrite(parent, made, "second");
+    overwrite(parent, walk(parent, "d/a"), "a above");
     g_assert_cmpint(unlink_name(parent, FUSE_ROOT_ID, "f"), ==, 0);
     make_file(parent, walk(parent, "d"), "late", "late");
     g_assert_cmpint(rename_name(parent, FUSE_ROOT_ID, "d", FUSE_ROOT_ID, "e", 0), ==, 0);
@@ -160,6 +161,27 @@ static void what_is_written_through_an_open_file_is_hidden(struct fixture *fixtu
     close_file(parent, node, handle);
     assert_content(parent, "log", "two, and more");
     child_drop(&child);
+}
+
+/* The earlier snapshot has the same file as long as nothing but attributes has changed. */
+static void nor_does_it_show_in_an_earlier_snapshot(struct fixture *fixture, gconstpointer unused)
+{
+    struct asker *parent = &fixture->asker;
+    struct child first, second;
+    guint64 node = make_file(parent, FUSE_ROOT_ID, "log", "one");
+    child_begin(&first, &fixture->scene, 1);
+    g_assert_cmpint(set_mode_of(parent, node, 0600), ==, 0);
+    guint64 seen = walk(&first.asker, "log"), reader = open_file(&first.asker, seen, O_RDONLY);
+    guint64 handle = open_file(parent, node, O_RDWR);
+    child_begin(&second, &fixture->scene, 2);
+    g_assert_cmpint(write_at(parent, node, handle, 0, "two"), ==, 0);
+    g_autofree char *text = read_handle(&first.asker, seen, reader);
+    g_assert_cmpstr(text, ==, "one");
+    assert_content(&second.asker, "log", "one");
+    close_file(parent, node, handle);
+    assert_content(parent, "log", "two");
+    child_drop(&second);
+    child_drop(&first);
 }
 
 static void several_snapshots_stay_what_they_were(struct fixture *fixture, gconstpointer unused)
@@ -508,6 +530,7 @@ int main(int argc, char **argv)
     ADD(a_child_sees_what_its_parent_wrote_before_and_nothing_after);
     ADD(attributes_are_those_of_the_moment);
     ADD(what_is_written_through_an_open_file_is_hidden);
+    ADD(nor_does_it_show_in_an_earlier_snapshot);
     ADD(several_snapshots_stay_what_they_were);
     ADD(a_dropped_child_leaves_nothing);
     ADD(a_commit_brings_files_names_and_attributes);
