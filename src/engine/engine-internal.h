@@ -168,6 +168,7 @@ struct engine {
     GHashTable *table;    /* hash -> struct instance *, chained */
     GPtrArray *instances; /* by id */
     guint32 run, revision;
+    bool closing;      /* the tables are gone already */
     bool repeats;      /* something has to run in every run */
     GPtrArray *ready;  /* struct activity *, a stack */
     guint outstanding; /* activities that are LATER */

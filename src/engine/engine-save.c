@@ -293,14 +293,15 @@ static void write_states(struct saving *saving, const struct root *roots, gsize 
     struct memo_manifest *manifest = &saving->memo->manifest;
     guint64 bytes = total(manifest->chunks), given = saving->engine->options.memo_slack;
     guint64 slack = given > 0 ? given : SLACK_BYTES;
-    if (bytes <= 2 * manifest->compact + slack && manifest->chunks->len <= CHUNKS_USUAL) {
+    bool first = manifest->chunks->len == 0;
+    bool anew = bytes > 2 * manifest->compact + slack || manifest->chunks->len > CHUNKS_USUAL;
+    if (anew)
+        compact(saving, roots, count);
+    else
         append(saving);
-        finish_chunks(saving);
-        return;
-    }
-    compact(saving, roots, count);
     finish_chunks(saving);
-    manifest->compact = total(manifest->chunks);
+    if (first || anew)
+        manifest->compact = total(manifest->chunks);
 }
 
 void memo_save(struct engine *engine, const struct root *roots, gsize count)

@@ -16,7 +16,8 @@ void datum_unref(struct engine *engine, struct datum *datum)
 {
     if (datum == NULL || --datum->references > 0)
         return;
-    g_hash_table_remove(engine->data, datum);
+    if (!engine->closing) /* then all of the table goes at once */
+        g_hash_table_remove(engine->data, datum);
     value_unref(datum->value);
     g_free(datum);
 }
@@ -80,7 +81,8 @@ void fact_drop(struct engine *engine, struct known_fact *fact)
 {
     if (--fact->references > 0)
         return;
-    g_hash_table_remove(engine->facts, fact);
+    if (!engine->closing)
+        g_hash_table_remove(engine->facts, fact);
     g_free((char *)fact->fact.subject);
     g_free(fact);
 }
@@ -191,12 +193,11 @@ void tables_init(struct engine *engine)
 
 void tables_release(struct engine *engine)
 {
+    g_hash_table_unref(engine->table);
+    g_hash_table_unref(engine->facts);
+    g_hash_table_unref(engine->data);
+    engine->closing = true;
     for (guint i = 0; i < engine->instances->len; i++)
         instance_free(engine, instance_at(engine, i));
     g_ptr_array_unref(engine->instances);
-    g_hash_table_unref(engine->table);
-    g_assert(g_hash_table_size(engine->facts) == 0);
-    g_hash_table_unref(engine->facts);
-    g_assert(g_hash_table_size(engine->data) == 0);
-    g_hash_table_unref(engine->data);
 }

@@ -58,14 +58,19 @@ static void answer_file(const struct trace_value *value, enum fact_kind kind,
         out->digest = value->digest;
 }
 
-/* All facts of one kind; equal paths of the two kinds are asked for separately. */
-static bool look_up_files(struct host_world *host, const struct fact *facts, gsize count,
-                          struct fact_answer *answers, GError **error)
+/* A state of the host remembers its answers, so a large one costs memory. */
+enum {
+    FILES_AT_ONCE = 8192,
+};
+
+/* All of one kind, at most FILES_AT_ONCE. */
+static bool look_up_some(struct host_world *host, const struct fact *facts, gsize count,
+                         struct trace_question *questions, struct trace_value *values,
+                         struct fact_answer *answers, GError **error)
 {
-    g_autofree struct trace_question *questions = g_new(struct trace_question, count);
-    g_autofree struct trace_value *values = g_new0(struct trace_value, count);
     g_autoptr(trace_state) state = trace_host_state_new(host->root, host->options.stats, NULL);
     bool names = facts[0].kind == FACT_NAMES;
+    memset(values, 0, count * sizeof *values);
     for (gsize i = 0; i < count; i++)
         questions[i] = (struct trace_question){ facts[i].subject,
                                                 names ? TRACE_KIND | TRACE_NAMES
@@ -74,6 +79,19 @@ static bool look_up_files(struct host_world *host, const struct fact *facts, gsi
         return false;
     for (gsize i = 0; i < count; i++)
         answer_file(&values[i], facts[i].kind, &answers[i]);
+    return true;
+}
+
+static bool look_up_files(struct host_world *host, const struct fact *facts, gsize count,
+                          struct fact_answer *answers, GError **error)
+{
+    gsize most = MIN(count, FILES_AT_ONCE);
+    g_autofree struct trace_question *questions = g_new(struct trace_question, most);
+    g_autofree struct trace_value *values = g_new(struct trace_value, most);
+    for (gsize at = 0; at < count; at += most)
+        if (!look_up_some(host, facts + at, MIN(most, count - at), questions, values, answers + at,
+                          error))
+            return false;
     return true;
 }
 
