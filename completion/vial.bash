@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # Completion of vial's command line for bash. Options come from --help, so that they cannot drift.
 
-_vial_commands='run query graph why trace shell log stats store gc doctor'
+_vial_commands='run query graph why trace shell compdb log stats store gc doctor'
 _vial_store_commands='put cat ls get merge subset add-prefix remove-prefix diff verify gc stats'
 
 # The options that the help of `vial …` lists.

@@ -77,11 +77,21 @@ int action_compare_assignments(gconstpointer a, gconstpointer b)
     return order != 0 ? order : strcmp(one + length, other + other_length);
 }
 
-const char *action_variable(const struct action *action, const char *name)
+static const char *value_of(char *const *list, const char *name)
 {
     size_t length = strlen(name);
-    for (char **variable = action->environment; *variable != NULL; variable++)
-        if (strncmp(*variable, name, length) == 0 && (*variable)[length] == '=')
-            return *variable + length + 1;
+    for (; *list != NULL; list++)
+        if (strncmp(*list, name, length) == 0 && (*list)[length] == '=')
+            return *list + length + 1;
     return NULL;
+}
+
+const char *action_variable(const struct action *action, const char *name)
+{
+    return value_of(action->environment, name);
+}
+
+const char *action_property(const struct action *action, const char *name)
+{
+    return value_of(action->platform, name);
 }

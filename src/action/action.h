@@ -63,6 +63,9 @@ int action_compare_assignments(gconstpointer a, gconstpointer b);
 /* Value of environment variable `name`, borrowed, or NULL. */
 const char *action_variable(const struct action *action, const char *name);
 
+/* The same of a property of the platform. */
+const char *action_property(const struct action *action, const char *name);
+
 /* --- results ---------------------------------------------------------------------------------- */
 
 enum output_stream {

@@ -27,6 +27,7 @@ int command_store(int argc, char **argv);
 int command_why(int argc, char **argv);
 int command_trace(int argc, char **argv);
 int command_shell(int argc, char **argv);
+int command_compdb(int argc, char **argv);
 int command_log(int argc, char **argv);
 int command_stats(int argc, char **argv);
 int command_gc(int argc, char **argv);

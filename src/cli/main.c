@@ -20,6 +20,7 @@ static const struct command {
     { "why", command_why, "explain why a run was reused or not" },
     { "trace", command_trace, "show what a run saw and wrote" },
     { "shell", command_shell, "enter the view that a run had" },
+    { "compdb", command_compdb, "write compile_commands.json of what runs compiled" },
     { "log", command_log, "list recorded runs" },
     { "stats", command_stats, "show what the store holds and what it saved" },
     { "store", command_store, "put, get, combine and check stored files and trees" },

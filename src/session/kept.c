@@ -104,6 +104,13 @@ static struct tree *load(struct session *session, const struct history_entry *en
     return origin.kept.size == 0 ? NULL : store_get_tree(session->store, &origin.kept, NULL);
 }
 
+/* That of a run in a view, whose key comes from what it saw, is kept by its weak key. */
+struct action *kept_action(struct session *session, const struct history_entry *entry)
+{
+    struct action *action = action_load(session->store, &entry->key, NULL);
+    return action != NULL ? action : action_load(session->store, &entry->weak, NULL);
+}
+
 struct tree *kept_inputs(struct session *session, const struct history_entry *entry)
 {
     g_autoptr(tree) tree = load(session, entry);

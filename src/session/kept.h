@@ -22,6 +22,9 @@
 bool kept_record(struct session *session, struct store *store, struct store_batch *batch,
                  const struct trace *trace, struct digest *out, GError **error);
 
+/* What ran; NULL: it is not kept any more. */
+struct action *kept_action(struct session *session, const struct history_entry *entry);
+
 /* The trace of a run, as long as its result or what it left is there. FAULT_MISSING. */
 struct trace *kept_trace(struct session *session, const struct history_entry *entry,
                          GError **error);

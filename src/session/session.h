@@ -105,6 +105,13 @@ char *session_why(struct session *session, guint number, GError **error);
  */
 char *session_why_output(struct session *session, const char *path, GError **error);
 
+/*
+ * The compilation database of what run `number` compiled, or if that is NULL of all recorded runs
+ * of this workspace, as JSON. FAULT_USAGE: there is no such run; FAULT_MISSING: nothing is
+ * recorded.
+ */
+char *session_compdb(struct session *session, const guint *number, GError **error);
+
 struct shell_request {
     guint number; /* of the run; 0: the latest of this workspace */
     bool after;   /* with its outputs */

@@ -23,15 +23,6 @@ struct shell {
     struct result *result; /* the same */
 };
 
-static const char *property(const struct action *action, const char *name)
-{
-    size_t length = strlen(name);
-    for (char **at = action->platform; *at != NULL; at++)
-        if (strncmp(*at, name, length) == 0 && (*at)[length] == '=')
-            return *at + length + 1;
-    return NULL;
-}
-
 static bool load_outputs(struct shell *shell, GError **error)
 {
     if (!shell->request->after)
@@ -50,9 +41,7 @@ static bool load(struct shell *shell, GError **error)
     shell->entry = history_find(session->store, session->root, shell->request->number, error);
     if (shell->entry == NULL)
         return false;
-    shell->action = action_load(session->store, &shell->entry->key, NULL);
-    if (shell->action == NULL)
-        shell->action = action_load(session->store, &shell->entry->weak, NULL);
+    shell->action = kept_action(session, shell->entry);
     if (shell->action == NULL)
         return fault_set(error, FAULT_MISSING, "what run @%u was is not kept any more",
                          shell->request->number);
@@ -191,7 +180,7 @@ static bool provide(struct shell *shell, GError **error)
 static bool enter_view(struct shell *shell, int *status, GError **error)
 {
     struct session *session = shell->session;
-    const char *workspace = property(shell->action, "workspace");
+    const char *workspace = action_property(shell->action, "workspace");
     g_autoptr(trace) trace = kept_trace(session, shell->entry, error);
     if (trace == NULL)
         return false;
@@ -215,7 +204,7 @@ bool session_shell(struct session *session, const struct shell_request *request,
     struct shell shell = { .session = session, .request = request };
     shell.missing = g_ptr_array_new_with_free_func(g_free);
     bool ok = load(&shell, error);
-    if (ok && g_strcmp0(property(shell.action, "isolation"), "view") == 0)
+    if (ok && g_strcmp0(action_property(shell.action, "isolation"), "view") == 0)
         ok = enter_view(&shell, status, error);
     else if (ok)
         ok = provide(&shell, error) && execute(&shell, NULL, status, error);
