@@ -6,7 +6,7 @@
 #include <string.h>
 
 struct request {
-    gboolean dot, json;
+    gboolean dot, json, runtime;
     char *query;
 };
 
@@ -86,25 +86,34 @@ int command_graph(int argc, char **argv)
         { "json", 0, 0, G_OPTION_ARG_NONE, &request.json, "Print JSON", NULL },
         { "query", 0, 0, G_OPTION_ARG_STRING, &request.query, "Show the part of this query",
           "'T(A, B)'" },
+        { "runtime", 0, 0, G_OPTION_ARG_NONE, &request.runtime,
+          "Run the query of the workspace, 'T(A{…})', and show what ran", NULL },
         { NULL, 0, 0, 0, NULL, NULL, NULL },
     };
     const struct usage usage = {
         .name = "graph",
-        .arguments = "FILE",
+        .arguments = "FILE | --runtime --query 'T(A{…})'",
         .summary = "Check the rules that FILE declares and show which uses which.",
         .entries = entries,
         .mixed = true,
-        .least = 1,
+        .least = 0,
         .most = 1,
     };
     enum parsed parsed = options_parse(&usage, &argc, &argv);
     g_autofree char *query = request.query;
     if (parsed != PARSED)
         return parsed == PARSED_HELP ? finish_output(EXIT_OK) : EXIT_USAGE;
-    if (request.dot && request.json) {
-        fputs("vial graph: --dot and --json exclude each other\n", stderr);
+    const char *wrong = request.dot && request.json     ? "--dot and --json exclude each other"
+                        : !request.runtime && argc == 0 ? "a file of rules is missing"
+                        : request.runtime && (argc > 0 || query == NULL)
+                            ? "--runtime takes --query 'T(A{…})', and no file"
+                            : NULL;
+    if (wrong != NULL) {
+        fprintf(stderr, "vial graph: %s\n", wrong);
         return EXIT_USAGE;
     }
+    if (request.runtime)
+        return graph_runtime(query, request.dot, request.json);
     g_autoptr(rules) rules = load(argv[0]);
     const struct graph_input *input = rules_graph_input(rules);
     if (query != NULL)

@@ -112,6 +112,8 @@ void query_close(struct query_setup *setup)
     rules_free(setup->rules);
     session_close(setup->session);
     store_close(setup->store);
+    g_free(setup->output);
+    g_clear_pointer(&setup->params, g_ptr_array_unref);
 }
 
 /* --- running ---------------------------------------------------------------------------------- */
@@ -152,11 +154,11 @@ static int ask(struct engine *engine, const struct engine_request *request, stru
 
 int query_run(struct query_setup *setup, const char *text, struct value **value)
 {
-    g_autofree char *output = NULL;
-    g_autoptr(GPtrArray) params = NULL;
     g_autoptr(GError) error = NULL;
-    if (!rules_evaluate_query(setup->rules, text, &output, &params, &error))
+    if (!rules_evaluate_query(setup->rules, text, &setup->output, &setup->params, &error))
         return fail(error);
+    const char *output = setup->output;
+    GPtrArray *params = setup->params;
     g_autofree const char **types = g_new0(const char *, params->len + 1);
     for (guint i = 0; i < params->len; i++)
         types[i] = value_record_name(params->pdata[i]);

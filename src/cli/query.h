@@ -17,6 +17,8 @@ struct query_setup {
     struct intrinsics *intrinsics;
     GArray *engine_rules;
     struct engine *engine;
+    char *output; /* of the query that was run; with its params, struct value */
+    GPtrArray *params;
 };
 
 /*
@@ -34,6 +36,9 @@ int query_run(struct query_setup *setup, const char *text, struct value **value)
 
 /* "FILE:LINE: PREFIX MESSAGE" on stderr. */
 void query_report(const struct graph_error *report, const char *prefix);
+
+/* `vial graph --runtime`: run a query and print which instances it took. */
+int graph_runtime(const char *query, bool dot, bool json);
 
 /* "ran", "cleaned", … */
 const char *query_happening(enum engine_happening happening);

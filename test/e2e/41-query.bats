@@ -156,3 +156,26 @@ greetings() {
         'query { output = "F", params = { "N" } }'
     exits 130 timeout --preserve-status --signal INT 1 "$VIAL" query 'F(N{n=1})'
 }
+
+@test "graph --runtime shows what a query took, whether it ran or not" {
+    greetings
+    exits 0 vial graph --runtime --json --query 'Greeting(Name{value="x"})'
+    same "$(jq -c '[.nodes[] | [.id, .name, .happening, .dependencies]]' <<<"$output")" \
+        '[[0,"greet(Name{value=\"x\"})","ran",[1,2,3]],[1,"upper(Name{value=\"b\"})","ran",[]],[2,"upper(Name{value=\"c\"})","ran",[]],[3,"upper(Name{value=\"x\"})","ran",[]]]'
+    same "$(jq -c '.nodes[1] | [keys_unsorted, .params, (.microseconds | type)]' <<<"$output")" \
+        '[["id","name","params","happening","microseconds","dependencies"],["Name{value=\"b\"}"],"number"]'
+    exits 0 vial graph --runtime --query 'Greeting(Name{value="x"})'
+    same "$(sed 's/, [0-9.]* ms)/)/' <<<"$output")" 'greet(Name{value="x"})  (memoized)
+    upper(Name{value="b"})
+    upper(Name{value="c"})
+    upper(Name{value="x"})
+upper(Name{value="b"})  (memoized)
+upper(Name{value="c"})  (memoized)
+upper(Name{value="x"})  (memoized)'
+    exits 0 vial graph --runtime --dot --query 'Greeting(Name{value="x"})'
+    contains "$output" 'n0 -> n3;'
+    contains "$output" '[shape=box, label="greet(Name{value=\"x\"})\nmemoized, '
+    exits 2 vial graph --runtime
+    exits 2 vial graph --runtime --query 'Greeting()' vial.lua
+    exits 1 vial graph --runtime --query 'Greeting()'
+}
