@@ -47,21 +47,20 @@ static void test_no_params(void)
 
 static void test_include(void)
 {
-    assert_faults(FILES("dir/vial.lua",
-                        "local a, b = include 'sub/a.lua', include 'b.lua'\n"
-                        "assert(a.one == 1 and b == a and include './sub/a.lua' == a)\n"
-                        "assert(type(Name) == 'function')\n",
-                        "dir/sub/a.lua", "record 'Name' { 'x' }\nreturn { one = 1 }", "dir/b.lua",
+    static const char first[] = "local a, b = include 'sub/a.lua', include 'b.lua'\n"
+                                "assert(a.one == 1 and b == a and include './sub/a.lua' == a)\n"
+                                "assert(type(Name) == 'function')\n";
+    assert_faults(FILES("dir/vial.lua", first, "dir/sub/a.lua",
+                        "record 'Name' { 'x' }\nreturn { one = 1 }", "dir/b.lua",
                         "return include 'sub/../sub/a.lua'"),
                   "");
 }
 
 static void test_include_errors(void)
 {
-    assert_faults(FILES("dir/vial.lua",
-                        "include '../a.lua'\ninclude '/a.lua'\ninclude 'gone.lua'\n"
-                        "include 'b.lua'\nassert(include('') == nil)",
-                        "dir/b.lua", "\ninclude 'vial.lua'"),
+    static const char first[] = "include '../a.lua'\ninclude '/a.lua'\ninclude 'gone.lua'\n"
+                                "include 'b.lua'\nassert(include('') == nil)";
+    assert_faults(FILES("dir/vial.lua", first, "dir/b.lua", "\ninclude 'vial.lua'"),
                   "dir/b.lua:2: include \"vial.lua\": the file includes itself\n"
                   "dir/vial.lua:1: include \"../a.lua\": not a file below that of the first file\n"
                   "dir/vial.lua:2: include \"/a.lua\": not a file below that of the first file\n"
@@ -74,10 +73,10 @@ static void test_include_errors(void)
 /* What stands around the broken file, and in it before the error, is there. */
 static void test_rest_is_loaded(void)
 {
-    assert_faults(FILES("vial.lua",
-                        "include 'a.lua'\ninclude 'b.lua'\nquery { output = 'A' }\n"
-                        "query { output = 'B' }\nquery { output = 'C' }\nquery { output = 'D' }",
-                        "a.lua",
+    static const char first[] =
+        "include 'a.lua'\ninclude 'b.lua'\nquery { output = 'A' }\n"
+        "query { output = 'B' }\nquery { output = 'C' }\nquery { output = 'D' }";
+    assert_faults(FILES("vial.lua", first, "a.lua",
                         "rule 'a' { output = 'A' }\nlocal x = nil .. 1\nrule 'd' { output = 'D' }",
                         "b.lua", "rule 'b' { output = 'B' }\n\nlocal = 3"),
                   "a.lua:2: attempt to concatenate a nil value\n"
