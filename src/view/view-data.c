@@ -38,6 +38,22 @@ void node_times(const struct node *node, struct timespec times[2])
     times[1] = fd_timespec(node->mtime);
 }
 
+bool digest_file(int file, struct digest *out)
+{
+    enum {
+        STEP = 1 << 16
+    };
+    g_autofree guint8 *buffer = g_malloc(STEP);
+    struct digest_context context;
+    ssize_t size;
+    off_t at = 0;
+    digest_init(&context);
+    for (; (size = pread(file, buffer, STEP, at)) > 0; at += size)
+        digest_update(&context, buffer, (size_t)size);
+    digest_finish(&context, out);
+    return size == 0;
+}
+
 int data_open(struct view *view, const struct node *node, int flags)
 {
     if (node->data == DATA_SCRATCH) {

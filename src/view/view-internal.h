@@ -276,6 +276,7 @@ void notify_node(struct view *view, guint64 id, bool data);
 
 /* --- view-data.c ------------------------------------------------------------------------------ */
 
+bool digest_file(int file, struct digest *out);                       /* false: it cannot be read */
 int data_open(struct view *view, const struct node *node, int flags); /* -errno */
 int data_create(struct view *view, struct node *node);                /* an empty file; -errno */
 /* The data is ours to change from here on; `keep` bytes of it are wanted. */

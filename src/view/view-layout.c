@@ -103,14 +103,29 @@ static bool dress_file(struct layout *layout, struct node *node, int file, const
            (fchmod(file, node->mode & 07777) == 0 || failed(layout, "set the mode of", path));
 }
 
+/* We must be able to write to what stays a child's, and its attributes are the node's alone. */
+static bool may_link(struct view *view, struct node *node)
+{
+    node_read_xattrs(view, node);
+    return g_hash_table_size(node->xattrs) == 0 &&
+           (view->privileged || (node->mode & S_IRUSR && node->mode & S_IWUSR));
+}
+
+static bool copy_data(struct layout *layout, struct node *node, struct place *place,
+                      const char *name);
+
 static bool move_data(struct layout *layout, struct node *node, struct place *place,
                       const char *name)
 {
     char scratch[24];
+    bool stays = layout->view->start != NULL;
+    if (stays && !may_link(layout->view, node))
+        return copy_data(layout, node, place, name);
     g_snprintf(scratch, sizeof scratch, "%" G_GINT64_MODIFIER "x", node->scratch);
-    if (renameat(layout->view->scratch, scratch, place->directory, name) < 0)
+    int from = layout->view->scratch, to = place->directory;
+    if ((stays ? linkat(from, scratch, to, name, 0) : renameat(from, scratch, to, name)) < 0)
         return failed(layout, "lay out", name);
-    node->scratch = 0;
+    node->scratch = stays ? node->scratch : 0;
     autofd int file = openat(place->directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     return file < 0 ? failed(layout, "open", name) : dress_file(layout, node, file, name);
 }
@@ -128,9 +143,12 @@ static bool copy_data(struct layout *layout, struct node *node, struct place *pl
         openat(place->directory, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
     if (to < 0)
         return failed(layout, "write", name);
-    observe_kept(layout->view, node);
+    if (node->data == DATA_BELOW)
+        observe_kept(layout->view, node);
     node_read_xattrs(layout->view, node);
     struct timespec times[2];
+    struct fuse_attr present;
+    node_attributes(layout->view, node, &present); /* those of the file in scratch/ */
     node_times(node, times);
     return fd_copy(from, to, status.st_size, name, layout->error) &&
            dress_file(layout, node, to, name) &&

@@ -425,18 +425,7 @@ static int open_written(const struct view *view, const char *path, char **host)
 /* Nobody writes to the files of a snapshot. */
 static void hash_written(int file, struct seal_item *item)
 {
-    enum {
-        STEP = 1 << 16
-    };
-    g_autofree guint8 *buffer = g_malloc(STEP);
-    struct digest_context context;
-    ssize_t size;
-    off_t at = 0;
-    digest_init(&context);
-    for (; (size = pread(file, buffer, STEP, at)) > 0; at += size)
-        digest_update(&context, buffer, (size_t)size);
-    digest_finish(&context, &item->digest);
-    if (size == 0 && at == item->stamp.size)
+    if (digest_file(file, &item->digest) && item->digest.size == item->stamp.size)
         item->outcome = SEAL_HASHED;
 }
 

@@ -101,8 +101,9 @@ bool view_passes_through(struct view *view);
  * as files with their modes, times, links and attributes; directories on the way to them are made.
  * Appends to `deleted` the paths, relative to `prefix`, that are gone (char *, sorted; of a
  * directory just itself), and to `elsewhere` absolute paths that were written outside of `prefix`.
- * Empties the delta: view_free() is all that may follow. Fails if somebody has aborted the
- * connection (fusectl): then the action did not see the end of what it did.
+ * Empties the delta: view_free() is all that may follow. But of a child the delta stays, and may be
+ * committed: until then the files may have their data in common with it. Fails if somebody has
+ * aborted the connection (fusectl): then the action did not see the end of what it did.
  */
 bool view_lay_out(struct view *view, const char *prefix, int directory, GPtrArray *deleted,
                   GPtrArray *elsewhere, GError **error);
@@ -143,6 +144,13 @@ struct snapshot *view_snapshot(struct view *view, GError **error);
 struct snapshot *snapshot_ref(struct snapshot *snapshot); /* the view must outlive it */
 void snapshot_unref(struct snapshot *snapshot);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(snapshot, snapshot_unref)
+
+/*
+ * The state that a snapshot is, to evaluate a child's path set in before it is run; paths as a
+ * recorder with this root keeps them. What no view wrote is asked of `host`, which is borrowed.
+ */
+struct trace_state *view_state_new(struct snapshot *snapshot, const char *workspace_root,
+                                   struct trace_state *host);
 
 /*
  * A seal_hash whose `user` is a struct view_hash: contents of the state below `view`, those that no

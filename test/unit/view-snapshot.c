@@ -2,6 +2,8 @@
 /* Snapshots, child views upon them, roll back and commit. */
 #include "view-support.h"
 
+#include <glib/gstdio.h>
+
 struct child {
     struct scene scene;
     struct asker asker;
@@ -449,6 +451,69 @@ static void only_what_the_parent_did_not_write_is_a_fact_of_the_parent(struct fi
                                   "moved absent\nnew absent\n");
 }
 
+/* --- what a caller needs ---------------------------------------------------------------------- */
+
+static void a_child_is_laid_out_and_committed(struct fixture *fixture, gconstpointer unused)
+{
+    struct asker *parent = &fixture->asker;
+    struct child child;
+    g_autofree char *path = g_build_filename(fixture->scene.path, "out", NULL);
+    g_autoptr(GPtrArray) deleted = g_ptr_array_new_with_free_func(g_free);
+    child_begin(&child, &fixture->scene, 1);
+    guint64 made = make_file(&child.asker, FUSE_ROOT_ID, "new", "new");
+    g_assert_cmpint(set_mode_of(&child.asker, made, 0444), ==, 0);
+    overwrite(&child.asker, walk(&child.asker, "d/a"), "changed");
+    g_assert_cmpint(unlink_name(&child.asker, FUSE_ROOT_ID, "f"), ==, 0);
+    g_assert_cmpint(g_mkdir(path, 0755), ==, 0);
+    autofd int out = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    g_assert_true(view_lay_out(child.scene.view, "/", out, deleted, NULL, NULL));
+    g_autofree char *one = read_text(out, "new"), *other = read_text(out, "d/a");
+    g_assert_cmpstr(one, ==, "new");
+    g_assert_cmpstr(other, ==, "changed");
+    g_assert_cmpuint(deleted->len, ==, 1);
+    assert_commit(&child, "");
+    assert_content(parent, "new", "new");
+    assert_content(parent, "d/a", "changed");
+    guint64 node = walk(parent, "new");
+    g_assert_cmpint(set_mode_of(parent, node, 0644), ==, 0);
+    overwrite(parent, node, "again");
+    assert_content(parent, "new", "again");
+}
+
+/* In the state of the moment the facts of a child hold, and later not. */
+static void facts_can_be_asked_of_a_snapshot(struct fixture *fixture, gconstpointer unused)
+{
+    struct asker *parent = &fixture->asker;
+    struct child child;
+    g_autofree char *root = g_build_filename(fixture->scene.path, "host", NULL);
+    g_autoptr(trace_state) nothing = trace_memory_state_new();
+    g_autoptr(GByteArray) then = g_byte_array_new();
+    g_autoptr(GByteArray) now = g_byte_array_new();
+    g_autoptr(GByteArray) recorded = g_byte_array_new();
+    guint64 node = make_file(parent, FUSE_ROOT_ID, "new", "12345");
+    make_directory(parent, FUSE_ROOT_ID, "e");
+    make_file(parent, walk(parent, "e"), "in", "in");
+    g_assert_cmpint(try_symlink(parent, FUSE_ROOT_ID, "l", "new"), ==, 0);
+    child_begin(&child, &fixture->scene, 1);
+    assert_content(&child.asker, "new", "12345");
+    assert_names(&child.asker, walk(&child.asker, "e"), "in ");
+    g_assert_cmpint(ask_argument(&child.asker, FUSE_READLINK, walk(&child.asker, "l"), NULL, 0), ==,
+                    0);
+    struct view_hash closure = { child.scene.view, hash_host, &child.scene };
+    g_autoptr(trace) trace = recorder_seal(child.scene.recorder, view_hash, &closure);
+    g_autoptr(path_set) set = path_set_of(trace);
+    trace_values(trace, recorded);
+    g_autoptr(trace_state) before = view_state_new(child.scene.view->start, "/", nothing);
+    g_assert_true(path_set_evaluate(set, before, then, NULL));
+    g_assert_cmpmem(then->data, then->len, recorded->data, recorded->len);
+    overwrite(parent, node, "other");
+    g_autoptr(snapshot) later = view_snapshot(fixture->scene.view, NULL);
+    g_autoptr(trace_state) after = view_state_new(later, "/", nothing);
+    g_assert_true(path_set_evaluate(set, after, now, NULL));
+    g_assert_true(then->len != now->len || memcmp(then->data, now->data, now->len) != 0);
+    child_drop(&child);
+}
+
 /* --- conflicts -------------------------------------------------------------------------------- */
 
 static void two_children_that_write_one_path_conflict(struct fixture *fixture, gconstpointer unused)
@@ -543,6 +608,8 @@ int main(int argc, char **argv)
     ADD(nothing_grows_with_the_number_of_commits);
     ADD(what_a_child_learns_of_its_parents_writing_is_a_fact_of_the_child);
     ADD(only_what_the_parent_did_not_write_is_a_fact_of_the_parent);
+    ADD(a_child_is_laid_out_and_committed);
+    ADD(facts_can_be_asked_of_a_snapshot);
     ADD(two_children_that_write_one_path_conflict);
     ADD(so_do_two_that_write_to_one_file);
     ADD(a_child_that_read_what_another_has_written_since_conflicts);
