@@ -161,9 +161,26 @@ static void compare_outputs(struct comparison *out, char *const *before, char *c
     line(out, "declared outputs: %s -> %s", old_text, new_text);
 }
 
+static bool is_observed(const struct action *action)
+{
+    return g_strv_contains((const char *const *)action->platform, "isolation=view");
+}
+
+/* An observed and a sealed run have another environment, machine and inputs in any case. */
+static bool same_kind(struct comparison *out, const struct action *before,
+                      const struct action *after)
+{
+    static const char *const kinds[] = { "sealed", "observed" };
+    bool was = is_observed(before), is = is_observed(after);
+    if (was != is)
+        line(out, "kind of run: %s -> %s", kinds[was], kinds[is]);
+    return was == is;
+}
+
 static void compare_actions(struct comparison *out, const struct action *before,
                             const struct action *after)
 {
+    bool alike = same_kind(out, before, after);
     char old[DIGEST_TEXT_SIZE], new[DIGEST_TEXT_SIZE];
     compare_arguments(out, before->argv, after->argv);
     if (strcmp(before->directory, after->directory) != 0) {
@@ -172,8 +189,10 @@ static void compare_actions(struct comparison *out, const struct action *before,
         g_autofree char *new_text = path_quote(*after->directory == '\0' ? "." : after->directory);
         line(out, "working directory: %s -> %s", old_text, new_text);
     }
-    compare_assignments(out, "environment", before->environment, after->environment);
-    compare_assignments(out, "machine", before->platform, after->platform);
+    if (alike) {
+        compare_assignments(out, "environment", before->environment, after->environment);
+        compare_assignments(out, "machine", before->platform, after->platform);
+    }
     compare_outputs(out, before->outputs, after->outputs);
     if (!digest_equal(&before->stdin_blob, &after->stdin_blob))
         line(out, "standard input: %s -> %s", digest_print(&before->stdin_blob, old),
@@ -184,7 +203,8 @@ static void compare_actions(struct comparison *out, const struct action *before,
     if (before->network != after->network)
         line(out, "network: %s -> %s", before->network ? "host" : "none",
              after->network ? "host" : "none");
-    tree_diff(before->inputs, after->inputs, compare_file, out);
+    if (alike)
+        tree_diff(before->inputs, after->inputs, compare_file, out);
     if (out->more > 0)
         line(out, "and %u more inputs", out->more);
 }

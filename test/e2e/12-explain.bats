@@ -27,6 +27,17 @@ load helper
     exits 2 vial why @nonsense
 }
 
+@test "why of a sealed run after an observed one says that, and not all that it entails" {
+    echo one >in
+    # shellcheck disable=SC2034
+    OBSERVED=1
+    miss cat in
+    miss --sealed cat in
+    exits 0 vial why
+    contains "$output" "kind of run: observed -> sealed"
+    [[ $output != *environment* && $output != *machine* ]]
+}
+
 @test "why of an output explains the run that wrote it" {
     echo one >in
     miss sh -c 'cat in >out'
