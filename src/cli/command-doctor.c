@@ -73,7 +73,7 @@ static bool kernel_at_least(int major, int minor)
 static void check_passthrough(void)
 {
     bool ok = kernel_at_least(6, 9) && geteuid() == 0;
-    say("FUSE pass-through", ok,
+    say("pass-through", ok,
         ok ? "Linux 6.9 or newer, and root: the kernel may grant it"
            : "needs Linux 6.9 and CAP_SYS_ADMIN outside of any user namespace",
         "files are read and written through vial, at some microseconds for each read and write");
