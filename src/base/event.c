@@ -20,7 +20,8 @@ const char *event_name(enum event_kind kind)
         [EVENT_STARTED] = "started",     [EVENT_COMMITTED] = "committed",
         [EVENT_CONFLICT] = "conflict",   [EVENT_MISSING] = "missing",
         [EVENT_WARNING] = "warning",     [EVENT_DIFFERENCE] = "difference",
-        [EVENT_FINISHED] = "finished",   [EVENT_EVICTED] = "evicted",
+        [EVENT_TRAPPED] = "trapped",     [EVENT_FINISHED] = "finished",
+        [EVENT_EVICTED] = "evicted",
     };
     return names[kind];
 }

@@ -18,7 +18,7 @@
 
 struct arguments {
     char **inputs, **outputs, **variables;
-    char *directory, *stdin_file, *commit, *events, *system;
+    char *directory, *stdin_file, *commit, *events, *system, *trap;
     double timeout;
     gboolean view, canonical, sealed, view_plain, network, no_cache, refresh, cache_failures, keep,
         dry_run;
@@ -37,6 +37,7 @@ static void arguments_clear(struct arguments *arguments)
     g_free(arguments->commit);
     g_free(arguments->events);
     g_free(arguments->system);
+    g_free(arguments->trap);
 }
 
 static enum parsed parse(int argc, char **argv, struct arguments *out)
@@ -64,6 +65,8 @@ static enum parsed parse(int argc, char **argv, struct arguments *out)
           "bind|observe" },
         { "canonical", 0, 0, G_OPTION_ARG_NONE, &out->canonical,
           "In a view: show the workspace at /workspace, so that checkouts share results", NULL },
+        { "trap", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_STRING, &out->trap,
+          "With --view: stop the execution of compilers and the like, or of all", "leaves|all" },
         { "plain", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &out->view_plain,
           "With --view: no pass-through, as on older kernels", NULL },
         { "no-cache", 0, 0, G_OPTION_ARG_NONE, &out->no_cache,
@@ -110,6 +113,12 @@ static bool commit_policy(const char *text, enum commit_policy *out)
     return text == NULL;
 }
 
+static bool trap_scope(const char *text, enum trap_scope *out)
+{
+    *out = text == NULL ? TRAP_NOTHING : strcmp(text, "leaves") == 0 ? TRAP_LEAVES : TRAP_ALL;
+    return *out != TRAP_ALL || strcmp(text, "all") == 0;
+}
+
 static bool observes_system(const struct arguments *arguments)
 {
     return g_strcmp0(arguments->system, "observe") == 0;
@@ -137,6 +146,8 @@ static bool check_arguments(const struct arguments *arguments, enum commit_polic
         strcmp(arguments->system, "observe") != 0)
         return fault_set(error, FAULT_USAGE, "--system=%s: must be bind or observe",
                          arguments->system);
+    if (!trap_scope(arguments->trap, &(enum trap_scope){ TRAP_NOTHING }))
+        return fault_set(error, FAULT_USAGE, "--trap=%s: must be leaves or all", arguments->trap);
     if (arguments->view && arguments->keep)
         return fault_set(error, FAULT_USAGE,
                          "a view lays nothing out that --keep-sandbox could keep");
@@ -302,6 +313,7 @@ static int run_with(struct session *session, const struct arguments *arguments,
         .output = forward,
         .user = &output,
     };
+    trap_scope(arguments->trap, &request.trap);
     int status = arguments->check != NO_CHECK ? run_check(session, &request, sink, arguments->check)
                                               : run_once(session, &request, arguments->view, sink);
     if (output.failure == 0)

@@ -44,6 +44,8 @@ struct mount_step {
         MOUNT_SYSTEM,    /* mount the view of the system at SYSTEM_PLACE of the run's own */
         MOUNT_NEW,       /* make the directory `target`, mount a new file system of type `source` */
         MOUNT_FILE,      /* make the file `target` with text `source` */
+        MOUNT_PROGRAM,   /* make the executable file `target` of `flags` bytes at `source` */
+        MOUNT_LISTENER,  /* listen on the socket `target`, and hand that up */
         MOUNT_TEXT,      /* cover the file `target` by the new file `options` with text `source` */
         MOUNT_SEAL,      /* make the mount at `target` read-only */
     } kind;
@@ -78,7 +80,8 @@ struct plan {
     char *user_map, *group_map;
     bool keep; /* home/, tmp/ and input are wanted after the command's end */
     bool network;
-    mode_t mask; /* the command's umask */
+    bool trapped; /* there is a trap's socket */
+    mode_t mask;  /* the command's umask */
     unsigned vary;
 
     GArray *mounts; /* struct mount_step; strings in `strings` or literals */

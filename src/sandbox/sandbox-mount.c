@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static bool make_target(const struct mount_step *step, struct report *report)
@@ -28,14 +29,34 @@ static bool make_target(const struct mount_step *step, struct report *report)
     return sandbox_fail(report, "make the directory", step->target);
 }
 
-static bool make_file(const char *path, const char *text, struct report *report)
+static bool write_file(const char *path, const char *data, size_t size, mode_t mode,
+                       struct report *report)
 {
-    int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    size_t size = strlen(text);
-    bool ok = file >= 0 && write(file, text, size) == (ssize_t)size;
+    int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    bool ok = file >= 0 && write(file, data, size) == (ssize_t)size && fchmod(file, mode) == 0;
     if (file >= 0)
         close(file);
     return ok || sandbox_fail(report, "write", path);
+}
+
+static bool make_file(const char *path, const char *text, struct report *report)
+{
+    return write_file(path, text, strlen(text), 0644, report);
+}
+
+/* For all who run in there, whatever user they become. */
+static bool make_listener(const char *path, const struct plan *plan, struct report *report)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+    int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    bool ok = (listener >= 0 && bind(listener, (struct sockaddr *)&address, sizeof address) == 0 &&
+               chmod(path, 0666) == 0 && listen(listener, SOMAXCONN) == 0 &&
+               sandbox_hand_up(plan, listener)) ||
+              sandbox_fail(report, "listen on", path);
+    if (listener >= 0)
+        close(listener);
+    return ok;
 }
 
 /* Attach a private copy of the mount at `source` to `target`, with more restrictions. */
@@ -185,6 +206,10 @@ static bool carry_out(const struct mount_step *step, const struct plan *plan, in
         return mount_new(step, report);
     case MOUNT_FILE:
         return make_file(step->target, step->source, report);
+    case MOUNT_PROGRAM:
+        return write_file(step->target, step->source, step->flags, 0555, report);
+    case MOUNT_LISTENER:
+        return make_listener(step->target, plan, report);
     case MOUNT_TEXT:
         return cover_file(step, report);
     case MOUNT_SEAL:

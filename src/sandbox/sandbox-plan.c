@@ -233,6 +233,23 @@ static void add_programs(struct plan *plan, const struct action *action)
     }
 }
 
+static void add_trap(struct plan *plan)
+{
+    const struct sandbox_trap *trap = plan->view->trap;
+    if (trap == NULL)
+        return;
+    add(plan, MOUNT_MKDIR, "run/vial", NULL);
+    const struct mount_step program = {
+        .kind = MOUNT_PROGRAM,
+        .target = trap->program_path + 1,
+        .source = trap->program,
+        .flags = trap->program_size,
+    };
+    g_array_append_val(plan->mounts, program);
+    add(plan, MOUNT_LISTENER, trap->socket_path + 1, NULL);
+    plan->trapped = true;
+}
+
 /*
  * The system natively, since serving it costs the most and its fingerprint vouches for it, or
  * served and on record; what is private to the run; and everything else is the view's.
@@ -254,6 +271,7 @@ static void add_view_mounts(struct plan *plan, const struct action *action)
     if (is_kind("/run", S_IFDIR) && !g_str_has_prefix(workspace, "/run/")) {
         add_new(plan, "tmpfs", "run", MS_NOSUID | MS_NODEV, "mode=0755");
         add_packages(plan, action);
+        add_trap(plan);
         if (plan->network)
             add_resolver(plan);
     }

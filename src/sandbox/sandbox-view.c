@@ -33,6 +33,22 @@ static bool open_files(const struct sandbox *sandbox, struct launch *launch, GEr
            fault_errno(error, errno, "cannot open what a view is made of");
 }
 
+static const struct view_trap *trap_of(const struct sandbox *sandbox, const struct launch *launch)
+{
+    return launch->plan->trapped ? &sandbox->view->trap->view : NULL;
+}
+
+static bool take_listener(const struct sandbox *sandbox, const struct launch *launch,
+                          GError **error)
+{
+    if (!launch->plan->trapped)
+        return true;
+    int listener = take_up(launch, error);
+    if (listener >= 0)
+        sandbox->view->trap->listen(listener, sandbox->view->trap->user);
+    return listener >= 0;
+}
+
 static struct view *make_view(const struct sandbox *sandbox, const struct launch *launch,
                               const struct files *files)
 {
@@ -60,6 +76,7 @@ static struct view *make_view(const struct sandbox *sandbox, const struct launch
         options.real = sandbox->view->real;
         options.patches = sandbox->view->patches;
         options.store = files->request->store;
+        options.trap = trap_of(sandbox, launch);
     }
     return view_new(&options);
 }
@@ -86,6 +103,7 @@ static struct view *make_system(const struct sandbox *sandbox, const struct laun
         .times = from->observe_system ? from->system_times : NULL,
         .beside = beside,
         .plain = from->plain,
+        .trap = trap_of(sandbox, launch),
     };
     return view_new(&options);
 }
@@ -107,7 +125,8 @@ bool sandbox_view_start(const struct sandbox *sandbox, struct launch *launch,
     if (sandbox->view == NULL)
         return true;
     out->system = make_system(sandbox, launch, out->view);
-    return serve_next(launch, out->system, error) && await_processes(launch, out->view, error);
+    return serve_next(launch, out->system, error) && take_listener(sandbox, launch, error) &&
+           await_processes(launch, out->view, error);
 }
 
 void sandbox_view_clear(struct served *served)

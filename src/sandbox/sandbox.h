@@ -48,6 +48,21 @@ enum sandbox_level sandbox_probe(char **reason);
 const char *sandbox_level_name(enum sandbox_level level);
 
 /*
+ * What stands between a command and the programs that it executes: whatever is diverted finds the
+ * program and the socket at their paths, which lie below /run/vial. Where the command's /run is not
+ * its own, nothing is diverted.
+ */
+struct sandbox_trap {
+    struct view_trap view;
+    const char *program_path, *socket_path;
+    const void *program; /* bytes of an executable file */
+    size_t program_size;
+    /* Before the command starts: what connects to the socket (SOCK_SEQPACKET). Takes it. */
+    void (*listen)(int listener, void *user);
+    void *user;
+};
+
+/*
  * An observed run: the command sees the host through a view (view/view.h) instead of a sealed root
  * with inputs laid out as files. It keeps the caller's ids; /tmp and /run are its own and empty.
  * Needs SANDBOX_NAMESPACES and /dev/fuse.
@@ -57,12 +72,13 @@ const char *sandbox_level_name(enum sandbox_level level);
  * record of the files in them. With `observe_system` it serves all of the system, on record.
  */
 struct sandbox_view {
-    const char *workspace;     /* absolute; what is written there is output */
-    const char *real;          /* where the host has it; NULL: there, too */
-    const GPtrArray *patches;  /* view_options.patches; contents from the action's store */
-    struct recorder *recorder; /* or NULL */
-    struct trace_state *times; /* view_options.times */
-    bool plain;                /* view_options.plain */
+    const char *workspace;           /* absolute; what is written there is output */
+    const char *real;                /* where the host has it; NULL: there, too */
+    const GPtrArray *patches;        /* view_options.patches; contents from the action's store */
+    struct recorder *recorder;       /* or NULL */
+    struct trace_state *times;       /* view_options.times */
+    bool plain;                      /* view_options.plain */
+    const struct sandbox_trap *trap; /* NULL: none */
     bool observe_system;
     struct trace_state *system_times; /* as `times`, for the second view, if that keeps record */
 };

@@ -545,14 +545,29 @@ static bool can_watch(struct run *run)
            (run->observed != NULL || begin_watch(run)); /* nobody has asked, or by the whole key */
 }
 
+static void tell_trapped(const struct run *run, struct trap *trap)
+{
+    guint stopped, answered;
+    if (trap == NULL)
+        return;
+    trap_counts(trap, &stopped, &answered);
+    event_emit(run->session->sink, EVENT_TRAPPED, { "stopped", EVENT_NUMBER, .number = stopped },
+               { "answered", EVENT_NUMBER, .number = answered });
+}
+
 static bool execute(struct run *run, struct store_batch *batch, GError **error)
 {
     const char *workspace = place_shown(run->session, run->request);
+    const struct trap_policy policy = {
+        .scope = run->request->view ? run->request->trap : TRAP_NOTHING,
+    };
+    g_autoptr(trap) trap = trap_new(&policy);
     struct sandbox_view view = {
         .workspace = workspace,
         .real = strcmp(workspace, run->session->root) == 0 ? NULL : run->session->root,
         .plain = run->request->view_plain,
         .observe_system = run->request->observe_system,
+        .trap = trap_sandbox(trap),
         .system_times = run->observed == NULL ? NULL : observed_system_times(run->observed),
     };
     struct sandbox_options options = {
@@ -592,6 +607,7 @@ static bool execute(struct run *run, struct store_batch *batch, GError **error)
                { "level", EVENT_TEXT, .text = sandbox_level_name(run->level) });
     bool ok = executor_run(executor, &request, &run->execution, error);
     executor_free(executor);
+    tell_trapped(run, trap);
     if (!ok && error != NULL && g_error_matches(*error, FAULT, FAULT_NOT_FOUND))
         hint_at_program(run, error);
     return ok;

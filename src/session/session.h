@@ -14,6 +14,7 @@
 #include "action/executor.h"
 #include "base/event.h"
 #include "cache/history.h"
+#include "session/trap.h"
 #include "trace/trace.h"
 
 struct session;
@@ -50,10 +51,11 @@ struct run_request {
     bool network;
     bool view;           /* observed instead of sealed: the host and the workspace through a view */
     bool observe_system; /* with `view`: of the system, too, what it sees is on record */
-    bool canonical;      /* in a view: the workspace is at SANDBOX_ROOT, wherever it lies */
-    bool view_plain;     /* without pass-through, as on kernels and for users that lack it */
-    bool no_cache;       /* neither look up nor store */
-    bool refresh;        /* do not look up, but store */
+    enum trap_scope trap; /* with `view`: which execve() is stopped (session/trap.h) */
+    bool canonical;       /* in a view: the workspace is at SANDBOX_ROOT, wherever it lies */
+    bool view_plain;      /* without pass-through, as on kernels and for users that lack it */
+    bool no_cache;        /* neither look up nor store */
+    bool refresh;         /* do not look up, but store */
     bool cache_failures;
     bool unrecorded; /* no history entry, no EVENT_FINISHED: one of several runs */
     bool keep;       /* leave the sandbox's directory */

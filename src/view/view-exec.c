@@ -128,23 +128,90 @@ static void read_call(const struct callers *callers, guint32 thread, struct exec
         return;
     autofd int file = callers_open(callers, thread, "mem");
     struct memory memory = { .file = file };
+    call->at = at;
     call->name = memory_string(&memory, arguments[at]);
     call->argv = memory_strings(&memory, arguments[1 + at]);
     call->environment = memory_strings(&memory, arguments[2 + at]);
     call->text = g_strconcat(text, call->name, NULL);
 }
 
+/* --- the program ------------------------------------------------------------------------------ */
+
+#if defined(__x86_64__)
+#define OWN_MACHINE EM_X86_64
+#elif defined(__aarch64__)
+#define OWN_MACHINE EM_AARCH64
+#else
+#define OWN_MACHINE EM_NONE
+#endif
+
+/* The interpreter in the first line of a script, or NULL. Caller frees. */
+static char *script_interpreter(const char *head, size_t size)
+{
+    const char *at = head + 2, *end = memchr(head, '\n', size);
+    if (end == NULL)
+        return NULL;
+    while (at < end && (*at == ' ' || *at == '\t'))
+        at++;
+    size_t length = 0;
+    while (at + length < end && at[length] != ' ' && at[length] != '\t')
+        length++;
+    return g_strndup(at, length);
+}
+
+/* False: it is for another machine, or not as usual. *interpreter: NULL: none. */
+static bool binary_interpreter(const char *head, size_t size, char **interpreter)
+{
+    Elf64_Ehdr header;
+    if (size < sizeof header)
+        return false;
+    memcpy(&header, head, sizeof header);
+    if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_machine != OWN_MACHINE ||
+        header.e_phentsize != sizeof(Elf64_Phdr) ||
+        (header.e_type != ET_EXEC && header.e_type != ET_DYN))
+        return false;
+    for (size_t i = 0; i < header.e_phnum; i++) {
+        Elf64_Phdr part;
+        if (header.e_phoff > size || (size - header.e_phoff) / sizeof part <= i)
+            return false;
+        memcpy(&part, head + header.e_phoff + i * sizeof part, sizeof part);
+        if (part.p_type != PT_INTERP)
+            continue;
+        if (part.p_offset > size || part.p_filesz > size - part.p_offset)
+            return false;
+        *interpreter = g_strndup(head + part.p_offset, part.p_filesz);
+        return true;
+    }
+    return true;
+}
+
+/*
+ * Whoever executes it will not get an error: once something else was executed in its place, there
+ * is nobody left to get it. An interpreter that is not on the host, or not yet, counts as missing.
+ */
+static bool runs_here(const char *head, size_t size)
+{
+    g_autofree char *interpreter = NULL;
+    if (memcmp(head, ELFMAG, SELFMAG) != 0) {
+        interpreter = script_interpreter(head, size);
+        return interpreter != NULL && *interpreter == '/' && access(interpreter, X_OK) == 0;
+    }
+    return binary_interpreter(head, size, &interpreter) &&
+           (interpreter == NULL || (*interpreter == '/' && access(interpreter, X_OK) == 0));
+}
+
 /* Neither a binary nor a script: execve() will fail with ENOEXEC. */
 static bool may_run(struct view *view, struct node *node)
 {
-    char head[SELFMAG];
+    char head[PAGE];
     if (node->runs && node->data == DATA_BELOW)
         return true;
     autofd int file = S_ISREG(node->mode) ? data_open(view, node, O_RDONLY) : -1;
     ssize_t size = file < 0 ? 0 : pread(file, head, sizeof head, 0);
-    bool runs = (size == SELFMAG && memcmp(head, ELFMAG, SELFMAG) == 0) ||
-                (size >= 2 && head[0] == '#' && head[1] == '!');
-    node->runs = runs && node->data == DATA_BELOW;
+    bool runs = (size >= SELFMAG && memcmp(head, ELFMAG, SELFMAG) == 0) ||
+                (size >= 4 && head[0] == '#' && head[1] == '!');
+    node->runs = runs;
+    node->runs_here = runs && view->trap != NULL && runs_here(head, (size_t)size);
     return runs;
 }
 
@@ -154,18 +221,53 @@ static bool find_program(struct view *view, guint64 id, struct exec_call *call)
     g_mutex_lock(&view->lock);
     struct node *node = node_get(view, id);
     bool ok = node != NULL && node_path(node, path) && may_run(view, node);
-    g_mutex_unlock(&view->lock);
     call->executed = node;
+    call->runs = ok && node->runs_here;
+    g_mutex_unlock(&view->lock);
     call->program = g_string_free(g_steal_pointer(&path), FALSE);
     return ok;
 }
 
-static void look_at_call(struct view *view, const struct fuse_in_header *header)
+/* --- the trap --------------------------------------------------------------------------------- */
+
+/* Names that mean another file to another program than the one that uses them. */
+static bool is_own_name(const char *name)
 {
+    return g_str_has_prefix(name, "/proc/") || g_str_has_prefix(name, "/dev/fd/") ||
+           g_str_has_prefix(name, "/dev/std");
+}
+
+static bool can_divert(const struct view *view, const struct exec_call *call)
+{
+    return view->trap != NULL && call->name != NULL && call->process != 0 && !call->at &&
+           !call->interprets && !call->released && call->runs && !is_own_name(call->name) &&
+           callers_shares_mounts(view->callers, call->process);
+}
+
+static char *divert(struct view *view, const struct exec_call *call)
+{
+    const struct view_call shown = {
+        .process = call->process,
+        .start = call->start,
+        .name = call->name,
+        .program = call->program,
+        .argv = call->argv,
+        .environment = call->environment,
+    };
+    char *text = can_divert(view, call) ? view->trap->divert(&shown, view->trap->user) : NULL;
+    if (text != NULL)
+        callers_divert(view->callers, call);
+    return text;
+}
+
+static void look_at_call(struct request *request, const struct fuse_in_header *header)
+{
+    struct view *view = request->view;
     struct exec_call call = { 0 };
     if (find_program(view, header->nodeid, &call)) {
         read_call(view->callers, header->pid, &call);
         callers_exec(view->callers, header->pid, &call);
+        request->diversion = divert(view, &call);
     }
     call_clear(&call);
 }
@@ -182,10 +284,11 @@ static gpointer serve_execs(gpointer data)
         const struct fuse_in_header *header = g_bytes_get_data(bytes, &size);
         if (size == 0)
             break;
-        look_at_call(view, header);
+        look_at_call(&request, header);
         int rc = view_dispatch(&request, header, size);
         if (rc != VIEW_NO_REPLY)
             view_send(&request, header->unique, rc);
+        g_clear_pointer(&request.diversion, g_free);
     }
     g_free(request.out);
     return NULL;
@@ -203,8 +306,9 @@ static bool start_thread(struct view *view)
     return ok;
 }
 
-bool exec_divert(struct view *view, const void *message, size_t size)
+bool exec_look(struct request *request, const void *message, size_t size)
 {
+    struct view *view = request->view;
     const struct fuse_in_header *header = message;
     const struct fuse_open_in *in = (const void *)(header + 1);
     if (size != sizeof *header + sizeof *in || header->opcode != FUSE_OPEN ||
@@ -212,7 +316,7 @@ bool exec_divert(struct view *view, const void *message, size_t size)
         return false;
     bool last = g_atomic_int_add(&view->execs_here, 1) + 2 > (int)view->thread_count;
     if (!last)
-        look_at_call(view, header);
+        look_at_call(request, header);
     g_atomic_int_add(&view->execs_here, -1);
     if (!last || !start_thread(view))
         return false;

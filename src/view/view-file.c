@@ -78,6 +78,26 @@ static int open_descriptor(struct view *view, struct handle *handle)
     return handle->descriptor < 0 ? handle->descriptor : 0;
 }
 
+/*
+ * What is read of it differs for this handle alone, so the kernel must not cache it. Those who have
+ * the file passed through go on so, and it refuses to open it otherwise.
+ */
+static int open_diverted(struct request *request, struct node *node, guint32 flags,
+                         struct protocol_open_out *out)
+{
+    struct handle *handle = handle_new(request->view, node, flags);
+    *out = (struct protocol_open_out){ .fh = handle->id, .open_flags = FOPEN_DIRECT_IO };
+    handle->diversion = g_steal_pointer(&request->diversion);
+    handle->kind = HANDLE_DIVERTED;
+    if (node->passed == 0)
+        return 0;
+    handle->kind = HANDLE_PASSED;
+    node->passed++;
+    out->open_flags |= FOPEN_PASSTHROUGH;
+    out->backing_id = node->backing;
+    return 0;
+}
+
 /* Cached or passed through, as those who have it open already. */
 static int open_node(struct request *request, struct node *node, guint32 flags,
                      struct protocol_open_out *out)
@@ -140,6 +160,8 @@ int view_open(struct request *request)
     if (rc < 0)
         return rc;
     request->out_size = sizeof(struct protocol_open_out);
+    if (request->diversion != NULL)
+        return open_diverted(request, node, in->flags, request->out);
     return open_node(request, node, in->flags, request->out);
 }
 
@@ -229,9 +251,27 @@ static int handle_descriptor(struct request *request, guint64 id)
     return descriptor;
 }
 
+/* False: it is read as it is. */
+static bool read_diverted(struct request *request, const struct fuse_read_in *in)
+{
+    g_mutex_lock(&request->view->lock);
+    const struct handle *handle = handle_get(request->view, in->fh);
+    const char *text = handle == NULL ? NULL : handle->diversion;
+    bool diverted = text != NULL;
+    if (diverted) {
+        size_t length = strlen(text), offset = MIN(in->offset, length);
+        request->out_size = MIN(in->size, length - offset);
+        memcpy(request->out, text + offset, request->out_size);
+    }
+    g_mutex_unlock(&request->view->lock);
+    return diverted;
+}
+
 int view_read(struct request *request)
 {
     const struct fuse_read_in *in = request->argument;
+    if (read_diverted(request, in))
+        return 0;
     int descriptor = handle_descriptor(request, in->fh);
     if (descriptor < 0)
         return descriptor;

@@ -100,6 +100,7 @@ struct node {
     bool linked_elsewhere; /* it had, or has, another name than it has below */
     bool written_past;     /* data may have changed without the kernel's cache knowing */
     bool listed;           /* directory: every name below is among the children */
+    bool runs_here;        /* it is for this machine, and its interpreter is there */
     bool runs;             /* what lies below is a binary or a script */
     bool openable;         /* in a fixed view: it was opened before */
     bool looked_into, program; /* below it is a program or a shared library, once looked into */
@@ -125,7 +126,9 @@ struct handle { /* what is open */
         HANDLE_CACHED,
         HANDLE_PASSED,
         HANDLE_DIRECTORY,
+        HANDLE_DIVERTED, /* past the kernel's cache, if nobody has it passed through */
     } kind;
+    char *diversion;    /* what is read instead of the data; or NULL */
     GPtrArray *listing; /* of a directory: struct listed */
 };
 
@@ -183,6 +186,7 @@ struct view {
     GHashTable *links;    /* struct node with several names below, by device and inode */
     guint64 last_scratch; /* of the root view; atomic */
     struct callers *callers;
+    const struct view_trap *trap;
 
     int channel;
     int aborted; /* by somebody else; atomic */
@@ -305,6 +309,7 @@ struct request {
     const char *name, *other; /* names after the argument, checked; or NULL */
     const guint8 *data;       /* what follows them */
     size_t data_size;
+    char *diversion;   /* what to open in place of the program that is executed; or NULL */
     struct node *node; /* of header->nodeid */
     void *out;         /* VIEW_BUFFER bytes for the answer */
     size_t out_size;
@@ -394,10 +399,19 @@ struct exec_call { /* the execve() in which a thread opens a file */
     char **argv, **environment;
     char *program;        /* path of the file that is opened */
     const void *executed; /* its node */
-    bool interprets;      /* out of callers_exec(): it is another's interpreter */
+    bool at;              /* execveat() */
+    bool runs;            /* execve() will not fail because of what the file is */
+    guint32 process;      /* out of callers_exec(), as are the following */
+    guint64 start;
+    bool interprets; /* it is another's interpreter */
+    bool released;   /* a trap lets it run now */
 };
+/* A trap has taken the call: what the process is next is still what it was to be. */
+void callers_divert(struct callers *callers, const struct exec_call *call);
+/* Does the process see the same files at the same paths as the first one of its namespace? */
+bool callers_shares_mounts(struct callers *callers, guint32 pid);
 bool callers_watch(struct callers *callers); /* are calls worth a look? */
-/* The thread executes a program, as far as one knows. Takes argv and environment. */
+/* The thread executes a program, as far as one knows. */
 void callers_exec(struct callers *callers, guint32 thread, struct exec_call *call);
 /* The thread asks for something: what it was seen to execute can be read from /proc now. */
 void callers_confirm(struct callers *callers, guint32 thread);
@@ -405,8 +419,9 @@ void callers_settle(struct callers *callers); /* all have ended */
 
 /* --- view-exec.c ------------------------------------------------------------------------------ */
 
-/* Leave the message to the thread that looks at calls of execve(), if it belongs to one. */
-bool exec_divert(struct view *view, const void *message, size_t size);
+/* Look at the call of execve() that the message belongs to, if any; true: another thread does, and
+ * answers. Sets request->diversion. */
+bool exec_look(struct request *request, const void *message, size_t size);
 void exec_end(struct view *view); /* no more messages come */
 
 /* --- view-observe.c --------------------------------------------------------------------------- */

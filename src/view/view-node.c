@@ -76,6 +76,7 @@ static void handle_free(struct view *view, struct handle *handle)
         handle->next->link = handle->link;
     slots_remove(&view->handles, handle->id);
     fd_close(&handle->descriptor);
+    g_free(handle->diversion);
     if (handle->listing != NULL)
         g_ptr_array_unref(handle->listing);
     g_free(handle);

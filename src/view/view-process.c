@@ -22,12 +22,20 @@ struct image {      /* of one process */
     guint32 number; /* the recorder's, of the image it is now */
     guint32 pid;
     guint64 start, stack;
+    enum trapped {
+        TRAPPED_NOT,
+        TRAPPED,          /* a trap's program runs, and `number` is of what is to run */
+        TRAPPED_RELEASED, /* what was to run does, as soon as the stack is another */
+    } trapped;
+    char *call; /* RELEASED: by which call, as in struct pending; owned */
+    const void *executed;
     char name[64];
 };
 
 struct pending {                  /* an execve() that was seen to begin */
     struct trace_process process; /* owned; the parent is known, even if it has gone since */
     guint64 stack;                /* before */
+    bool trapped;                 /* next the process is a trap's, for a while */
     char name[64];
     char *call;           /* what exec_call has it from; owned */
     const void *executed; /* the node, to be compared alone */
@@ -52,6 +60,7 @@ static void image_free(gpointer data)
 {
     struct image *image = data;
     fd_close(&image->status);
+    g_free(image->call);
     g_free(image);
 }
 
@@ -264,34 +273,50 @@ static bool is_same(const struct pending *pending, const struct process_status *
     return status->stack == pending->stack && strcmp(status->name, pending->name) == 0;
 }
 
-/* Did `pid` do what was seen to begin? Then who made it, and it is to be read from /proc; else 0.
- */
-static guint32 take_pending(struct callers *callers, guint32 pid,
-                            const struct process_status *status)
+static void register_pending(struct callers *callers, const struct pending *pending, guint32 *out)
 {
-    const struct pending *pending = g_hash_table_lookup(callers->execs, GUINT_TO_POINTER(pid));
-    if (pending == NULL || pending->process.start != status->start || is_same(pending, status))
-        return 0;
-    guint32 parent = pending->process.parent;
-    g_hash_table_remove(callers->execs, GUINT_TO_POINTER(pid));
-    return parent;
+    *out = recorder_process(callers->recorder, &pending->process);
+    if (is_blind(pending->process.program))
+        g_hash_table_add(callers->blind, GUINT_TO_POINTER(*out));
 }
 
-/* It has ended, or executes again, or all has ended: what was seen to begin is all that is known.
- */
+/* It has ended, or all has: what was seen to begin is all that is known. */
 static gboolean settle(gpointer pid, gpointer value, gpointer user)
 {
     struct callers *callers = user;
-    struct pending *pending = value;
+    const struct pending *pending = value;
     struct process_status status;
+    guint32 number;
     autofd int file = callers_open(callers, GPOINTER_TO_UINT(pid), "stat");
     bool here = file >= 0 && read_status(file, &status) && status.start == pending->process.start;
     if (here && is_same(pending, &status))
         return FALSE;
-    guint32 number = recorder_process(callers->recorder, &pending->process);
-    if (is_blind(pending->process.program))
-        g_hash_table_add(callers->blind, GUINT_TO_POINTER(number));
+    register_pending(callers, pending, &number);
     return TRUE;
+}
+
+/* Another image than it was, `parent` being who made it, unless it is known to be another. */
+static void become(struct callers *callers, struct image *image,
+                   const struct process_status *status, guint32 parent)
+{
+    const struct pending *pending =
+        g_hash_table_lookup(callers->execs, GUINT_TO_POINTER(image->pid));
+    if (pending != NULL && (pending->process.start != status->start || is_same(pending, status)))
+        pending = NULL;
+    image->start = status->start;
+    image->stack = status->stack;
+    memcpy(image->name, status->name, sizeof image->name);
+    if (image->trapped == TRAPPED_RELEASED) {
+        image->trapped = TRAPPED_NOT;
+        return;
+    }
+    image->trapped = pending != NULL && pending->trapped ? TRAPPED : TRAPPED_NOT;
+    if (image->trapped == TRAPPED)
+        register_pending(callers, pending, &image->number);
+    else
+        register_image(callers, image, pending == NULL ? parent : pending->process.parent);
+    if (pending != NULL)
+        g_hash_table_remove(callers->execs, GUINT_TO_POINTER(image->pid));
 }
 
 static struct image *image_new(struct callers *callers, guint32 pid, unsigned depth)
@@ -300,16 +325,11 @@ static struct image *image_new(struct callers *callers, guint32 pid, unsigned de
     struct process_status status;
     if (file < 0 || !read_status(file, &status))
         return NULL;
-    guint32 parent = take_pending(callers, pid, &status);
-    if (parent == 0 && status.parent != 0)
-        parent = number_of(callers, status.parent, depth + 1);
+    guint32 parent = status.parent == 0 ? 0 : number_of(callers, status.parent, depth + 1);
     struct image *image = g_new0(struct image, 1);
     image->status = fd_steal(&file);
     image->pid = pid;
-    image->start = status.start;
-    image->stack = status.stack;
-    memcpy(image->name, status.name, sizeof image->name);
-    register_image(callers, image, parent);
+    become(callers, image, &status, parent);
     g_hash_table_insert(callers->images, GUINT_TO_POINTER(pid), image);
     return image;
 }
@@ -321,25 +341,19 @@ static guint32 number_of(struct callers *callers, guint32 pid, unsigned depth)
     struct image *image = g_hash_table_lookup(callers->images, GUINT_TO_POINTER(pid));
     if (depth > 32)
         return 0;
+    if (image != NULL && !read_status(image->status, &status)) {
+        g_hash_table_remove(callers->images, GUINT_TO_POINTER(pid));
+        image = NULL; /* it is gone, and this is another */
+    }
     if (image == NULL) {
         forget_some(callers);
         image = image_new(callers, pid, depth);
         return image == NULL ? 0 : image->number;
     }
-    if (!read_status(image->status, &status)) /* it is gone, and this is another */
-        g_hash_table_remove(callers->images, GUINT_TO_POINTER(pid));
-    else if (status.start == image->start && status.stack == image->stack &&
-             strcmp(status.name, image->name) == 0)
-        return image->number;
-    else {
-        g_hash_table_remove(callers->execs, GUINT_TO_POINTER(pid));
-        image->stack = status.stack;
-        memcpy(image->name, status.name, sizeof image->name);
-        register_image(callers, image, image->number);
-        return image->number;
-    }
-    image = image_new(callers, pid, depth);
-    return image == NULL ? 0 : image->number;
+    if (status.start != image->start || status.stack != image->stack ||
+        strcmp(status.name, image->name) != 0)
+        become(callers, image, &status, image->number);
+    return image->number;
 }
 
 static guint32 leader_of(struct callers *callers, guint32 thread)
@@ -391,7 +405,7 @@ static guint32 origin_of(struct callers *callers, guint32 pid, const struct proc
     return status->parent == 0 ? 0 : number_of(callers, status->parent, 0);
 }
 
-static void replace_pending(struct callers *callers, guint32 pid, struct exec_call *call,
+static void replace_pending(struct callers *callers, guint32 pid, const struct exec_call *call,
                             const struct process_status *status)
 {
     struct pending *pending = g_new0(struct pending, 1);
@@ -399,8 +413,8 @@ static void replace_pending(struct callers *callers, guint32 pid, struct exec_ca
         .pid = pid,
         .start = status->start,
         .parent = origin_of(callers, pid, status),
-        .argv = g_steal_pointer(&call->argv),
-        .environment = g_steal_pointer(&call->environment),
+        .argv = g_strdupv(call->argv),
+        .environment = g_strdupv(call->environment),
         .directory = callers_link(callers, pid, "cwd"),
         .program = g_strdup(call->program),
     };
@@ -411,6 +425,57 @@ static void replace_pending(struct callers *callers, guint32 pid, struct exec_ca
     g_hash_table_replace(callers->execs, GUINT_TO_POINTER(pid), pending);
 }
 
+/* Does the process execute what a trap took from it before? Then it is on record as that. */
+static bool is_release(struct callers *callers, guint32 pid, const struct exec_call *call,
+                       const struct process_status *status)
+{
+    const struct pending *pending = g_hash_table_lookup(callers->execs, GUINT_TO_POINTER(pid));
+    if (pending != NULL && pending->trapped && pending->process.start == status->start &&
+        !is_same(pending, status))
+        number_of(callers, pid, 0);
+    struct image *image = g_hash_table_lookup(callers->images, GUINT_TO_POINTER(pid));
+    if (image == NULL || image->start != status->start || image->trapped != TRAPPED)
+        return false;
+    image->trapped = TRAPPED_RELEASED;
+    g_free(image->call);
+    image->call = g_strdup(call->text);
+    image->executed = call->executed;
+    return true;
+}
+
+/* A call opens the program first, then what interprets that. */
+static bool is_interpreter(struct callers *callers, guint32 pid, const struct exec_call *call)
+{
+    const struct pending *pending = g_hash_table_lookup(callers->execs, GUINT_TO_POINTER(pid));
+    const struct image *image = g_hash_table_lookup(callers->images, GUINT_TO_POINTER(pid));
+    if (call->text == NULL)
+        return false;
+    if (pending != NULL && pending->executed != call->executed &&
+        g_strcmp0(pending->call, call->text) == 0)
+        return true;
+    return image != NULL && image->trapped == TRAPPED_RELEASED &&
+           image->executed != call->executed && g_strcmp0(image->call, call->text) == 0;
+}
+
+static void note_call(struct callers *callers, guint32 pid, struct exec_call *call,
+                      const struct process_status *status)
+{
+    const struct pending *pending = g_hash_table_lookup(callers->execs, GUINT_TO_POINTER(pid));
+    call->interprets = is_interpreter(callers, pid, call);
+    if (call->interprets)
+        return;
+    call->released = is_release(callers, pid, call, status);
+    if (call->released)
+        return;
+    if (pending != NULL && pending->process.start == status->start && !is_same(pending, status))
+        number_of(callers, pid, 0); /* it did that, and can still be read */
+    else if (pending != NULL && pending->process.start != status->start)
+        settle(GUINT_TO_POINTER(pid), (gpointer)pending, callers);
+    if (g_hash_table_size(callers->execs) >= IMAGES_OPEN)
+        g_hash_table_foreach_remove(callers->execs, settle, callers);
+    replace_pending(callers, pid, call, status);
+}
+
 void callers_exec(struct callers *callers, guint32 thread, struct exec_call *call)
 {
     struct process_status status;
@@ -418,21 +483,27 @@ void callers_exec(struct callers *callers, guint32 thread, struct exec_call *cal
     if (file < 0 || !read_status(file, &status))
         return;
     g_mutex_lock(&callers->lock);
-    guint32 pid = status.threads == 1 ? thread : leader_of(callers, thread);
-    struct pending *pending = g_hash_table_lookup(callers->execs, GUINT_TO_POINTER(pid));
-    call->interprets = pending != NULL && call->text != NULL &&
-                       pending->executed != call->executed &&
-                       g_strcmp0(pending->call, call->text) == 0;
-    if (!call->interprets) {
-        if (pending != NULL && pending->process.start == status.start && !is_same(pending, &status))
-            number_of(callers, pid, 0); /* it did that, and can still be read */
-        else if (pending != NULL && pending->process.start != status.start)
-            settle(GUINT_TO_POINTER(pid), pending, callers);
-        if (g_hash_table_size(callers->execs) >= IMAGES_OPEN)
-            g_hash_table_foreach_remove(callers->execs, settle, callers);
-        replace_pending(callers, pid, call, &status);
-    }
+    call->process = status.threads == 1 ? thread : leader_of(callers, thread);
+    call->start = status.start;
+    note_call(callers, call->process, call, &status);
     g_mutex_unlock(&callers->lock);
+}
+
+void callers_divert(struct callers *callers, const struct exec_call *call)
+{
+    g_mutex_lock(&callers->lock);
+    struct pending *pending = g_hash_table_lookup(callers->execs, GUINT_TO_POINTER(call->process));
+    if (pending != NULL && pending->process.start == call->start)
+        pending->trapped = true;
+    g_mutex_unlock(&callers->lock);
+}
+
+bool callers_shares_mounts(struct callers *callers, guint32 pid)
+{
+    g_autofree char *root = callers_link(callers, pid, "root");
+    g_autofree char *mounts = callers_link(callers, pid, "ns/mnt");
+    g_autofree char *first = callers_link(callers, 1, "ns/mnt");
+    return g_strcmp0(root, "/") == 0 && first != NULL && g_strcmp0(mounts, first) == 0;
 }
 
 void callers_confirm(struct callers *callers, guint32 thread)

@@ -60,6 +60,7 @@ struct view *view_new(const struct view_options *options)
     else
         set_on_snapshot(view, options->below);
     view->recorder = options->recorder;
+    view->trap = options->trap;
     view->privileged = geteuid() == 0;
     view->plain = options->plain;
     view->channel = -1;
@@ -131,9 +132,10 @@ static gpointer serve(gpointer data)
             g_atomic_int_compare_and_exchange(&view->aborted, 0, errno == ECONNABORTED);
             break;
         }
-        if (exec_divert(view, message, (size_t)size))
+        if (exec_look(&request, message, (size_t)size))
             continue;
         int rc = view_dispatch(&request, message, (size_t)size);
+        g_clear_pointer(&request.diversion, g_free);
         if (rc != VIEW_NO_REPLY)
             view_send(&request, ((const struct fuse_in_header *)message)->unique, rc);
     }

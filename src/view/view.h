@@ -45,8 +45,32 @@ struct view_patch {
     const char *target;   /* LINK */
 };
 
+/*
+ * An execve() before it happens. The thread waits in it; it is a process of the view's root and of
+ * the mount namespace of process 1, and the program is one that will run: a binary of this machine
+ * or a script, whose interpreter is there.
+ */
+struct view_call {
+    guint32 process;
+    guint64 start;       /* of the process, as struct trace_process has it */
+    const char *name;    /* the path as it was given */
+    const char *program; /* of the file, absolute, every link followed */
+    char *const *argv, *const *environment;
+};
+
+/*
+ * Asked of each of them, in any thread. Returns what the kernel is to read in place of the program
+ * and for this call alone, "#!INTERPRETER ARGUMENT\n" of at most VIEW_DIVERSION bytes, or NULL: it
+ * is to run. The caller frees it.
+ */
+#define VIEW_DIVERSION 255
+struct view_trap {
+    char *(*divert)(const struct view_call *call, void *user);
+    void *user;
+};
+
 struct view_options {
-    struct snapshot *below;     /* the view is a child of another; then only `recorder`, */
+    struct snapshot *below;     /* the view is a child of another; then only `recorder`, `trap`, */
     guint64 label;              /* `label`, `processes`, `threads` and `plain` count */
     int root;                   /* the host directory that / of the view shows; borrowed */
     struct tree *tree;          /* instead of a host directory: files out of `store`, which is */
@@ -63,9 +87,10 @@ struct view_options {
     struct recorder *recorder;  /* what is seen goes here; NULL: nowhere. Borrowed */
     struct trace_state *times;  /* tells the time of a file below; NULL: its mtime. Borrowed */
     struct view *beside;        /* NULL, or one that the same processes see, as its callers */
-    int processes;              /* procfs of the pid namespace that mounts, or -1. Borrowed */
-    unsigned threads;           /* that answer; 0: one per processor */
-    bool plain;                 /* no pass-through, even where the kernel would allow it */
+    const struct view_trap *trap; /* NULL: none. Borrowed */
+    int processes;                /* procfs of the pid namespace that mounts, or -1. Borrowed */
+    unsigned threads;             /* that answer; 0: one per processor */
+    bool plain;                   /* no pass-through, even where the kernel would allow it */
 };
 
 struct view *view_new(const struct view_options *options);

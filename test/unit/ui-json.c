@@ -59,7 +59,8 @@ static void every_event_is_one_line(void)
     g_autofree char *text = content(&file);
     g_assert_cmpstr(text, ==,
                     "{\"event\":\"capturing\"}\n{\"event\":\"captured\"}\n{\"event\":\"lookup\"}\n"
-                    "{\"event\":\"waiting\"}\n{\"event\":\"started\"}\n{\"event\":\"committed\"}\n"
+                    "{\"event\":\"waiting\"}\n{\"event\":\"started\"}\n"
+                    "{\"event\":\"trapped\"}\n{\"event\":\"committed\"}\n"
                     "{\"event\":\"conflict\"}\n{\"event\":\"missing\"}\n{\"event\":\"warning\"}\n"
                     "{\"event\":\"evicted\"}\n{\"event\":\"difference\"}\n"
                     "{\"event\":\"finished\"}\n");

@@ -224,6 +224,30 @@ static void a_write_takes_set_user_id_away(struct fixture *fixture, gconstpointe
     g_assert_cmpuint(attributes(asker, node).mode, ==, S_IFREG | 0755);
 }
 
+static void what_a_trap_diverts_is_read_by_that_call_alone(struct fixture *fixture,
+                                                           gconstpointer data)
+{
+    struct asker *asker = &fixture->asker;
+    guint64 node = make_file(asker, FUSE_ROOT_ID, "program", "#!/bin/sh\n");
+    set_mode_of(asker, node, 0755);
+    asker->request.diversion = g_strdup("#!/run/vial/shim 1\n");
+    guint64 diverted = open_file(asker, node, VIEW_FMODE_EXEC);
+    const struct protocol_open_out *out = asker->request.out;
+    g_assert_cmpuint(out->open_flags & FOPEN_DIRECT_IO, !=, 0);
+    g_assert_null(asker->request.diversion);
+    guint64 executed = open_file(asker, node, VIEW_FMODE_EXEC);
+    g_assert_cmpuint(out->open_flags & FOPEN_DIRECT_IO, ==, 0);
+    g_autofree char *shown = read_handle(asker, node, diverted);
+    g_autofree char *real = read_handle(asker, node, executed);
+    g_assert_cmpstr(shown, ==, "#!/run/vial/shim 1\n");
+    g_assert_cmpstr(real, ==, "#!/bin/sh\n");
+    const struct fuse_read_in past = { .fh = diverted, .size = 10, .offset = 1000 };
+    g_assert_cmpint(ask_argument(asker, FUSE_READ, node, &past, sizeof past), ==, 0);
+    g_assert_cmpuint(asker->request.out_size, ==, 0);
+    close_file(asker, node, diverted);
+    close_file(asker, node, executed);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -246,6 +270,8 @@ int main(int argc, char **argv)
         { "a-file-below-keeps-its-time-when-it-is-opened-to-be-written",
           a_file_below_keeps_its_time_when_it_is_opened_to_be_written },
         { "a-write-takes-set-user-id-away", a_write_takes_set_user_id_away },
+        { "what-a-trap-diverts-is-read-by-that-call-alone",
+          what_a_trap_diverts_is_read_by_that_call_alone },
     };
     g_test_init(&argc, &argv, NULL);
     for (guint i = 0; i < G_N_ELEMENTS(tests); i++) {
