@@ -79,8 +79,10 @@ static gint64 sequence_length(lua_State *lua, int index)
     return count == length ? length : -1;
 }
 
-static struct value *take_list(lua_State *lua, int index, char **problem)
+/* Of the table on top of the stack, whose content that is. */
+static struct value *take_items(lua_State *lua, char **problem)
 {
+    int index = lua_gettop(lua);
     gint64 count = sequence_length(lua, index);
     if (count < 0) {
         *problem = g_strdup("a table here must be a list: keys from 1 on, without gaps");
@@ -89,8 +91,8 @@ static struct value *take_list(lua_State *lua, int index, char **problem)
     g_autoptr(GPtrArray) items = g_ptr_array_new_with_free_func((GDestroyNotify)value_unref);
     for (gint64 i = 1; i <= count; i++) {
         lua_rawgeti(lua, index, i);
-        struct value *item = box_take(lua, lua_gettop(lua), problem);
-        lua_pop(lua, 1);
+        struct value *item = box_take(lua, index + 1, problem);
+        lua_settop(lua, index);
         if (item == NULL)
             return NULL;
         g_ptr_array_add(items, item);
@@ -98,6 +100,15 @@ static struct value *take_list(lua_State *lua, int index, char **problem)
     GError *error = NULL;
     struct value *list = value_list((struct value *const *)items->pdata, items->len, &error);
     return list != NULL ? list : take_error(problem, error);
+}
+
+static struct value *take_list(lua_State *lua, int index, char **problem)
+{
+    lua_pushvalue(lua, index);
+    freeze_see_through(lua, -1);
+    struct value *list = take_items(lua, problem);
+    lua_pop(lua, 1);
+    return list;
 }
 
 struct value *box_take(lua_State *lua, int index, char **problem)
@@ -176,6 +187,7 @@ static struct value *construct(lua_State *lua, struct value_type *type, char **p
                                    value_type_name(type));
         return NULL;
     }
+    freeze_see_through(lua, 1);
     if ((*problem = unknown_field(lua, type)) != NULL)
         return NULL;
     g_autoptr(GPtrArray) fields = g_ptr_array_new_with_free_func((GDestroyNotify)value_unref);

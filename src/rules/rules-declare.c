@@ -305,9 +305,11 @@ static void declare_rule(struct rules *rules, lua_State *lua, const char *name, 
 {
     static const char *const known[] = { "output", "params", "gets", "cacheable", "run", NULL };
     struct declared_rule *rule = g_new0(struct declared_rule, 1);
-    *rule = (struct declared_rule){
-        .rules = rules, .name = g_strdup(name), .run = LUA_NOREF, .place = place
-    };
+    *rule = (struct declared_rule){ .rules = rules,
+                                    .name = g_strdup(name),
+                                    .run = LUA_NOREF,
+                                    .locals = LUA_NOREF,
+                                    .place = place };
     rule->gets = g_array_new(FALSE, TRUE, sizeof(struct declared_get));
     g_array_set_clear_func(rule->gets, get_clear);
     char *problem = NULL;

@@ -40,7 +40,8 @@ struct declared_rule {
     char *name, *output, **params;
     GArray *gets; /* of struct declared_get */
     bool uncacheable;
-    int run; /* reference into the registry; LUA_NOREF: none */
+    int run;    /* reference into the registry; LUA_NOREF: none */
+    int locals; /* of its file that it can reach, and what they were; LUA_NOREF: not known yet */
     struct place place;
 };
 
@@ -134,6 +135,15 @@ void intrinsics_declare(struct rules *rules);
 
 extern const struct engine_operations task_operations;
 void task_open(lua_State *lua);
+
+/* --- rules-freeze.c: what rules must leave as it is; between lua_enter() and lua_leave() -------
+ */
+
+/* Put the content of the table at `index` in its place; true if it is read-only. Never raises. */
+bool freeze_see_through(lua_State *lua, int index);
+void freeze_rule(struct declared_rule *rule);
+/* A local of its file that the rule has set, or NULL; all are as before then. Caller frees. */
+char *freeze_changed(const struct declared_rule *rule);
 
 /* --- rules-load.c ----------------------------------------------------------------------------- */
 

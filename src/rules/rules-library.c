@@ -222,8 +222,10 @@ static int base_pairs(lua_State *lua)
 {
     lua_settop(lua, 1);
     const struct value *value = box_value(lua, 1);
-    if (value == NULL)
+    if (value == NULL) {
         luaL_checktype(lua, 1, LUA_TTABLE);
+        freeze_see_through(lua, 1);
+    }
     if (value != NULL)
         push_value_keys(lua, value);
     else
@@ -239,6 +241,7 @@ static int base_pairs(lua_State *lua)
 static int base_next(lua_State *lua)
 {
     luaL_checktype(lua, 1, LUA_TTABLE);
+    freeze_see_through(lua, 1);
     lua_settop(lua, 2);
     struct key from, best = { 0 }, key;
     bool first = lua_isnil(lua, 2), found = false;
@@ -307,6 +310,8 @@ static int table_sort(lua_State *lua)
     if (!lua_isnoneornil(lua, 2))
         luaL_checktype(lua, 2, LUA_TFUNCTION);
     lua_settop(lua, 2);
+    if (freeze_see_through(lua, 1))
+        return luaL_error(lua, "this table is a file's: a rule cannot sort it");
     lua_Integer count = (lua_Integer)lua_rawlen(lua, 1);
     vm_charge(lua, (guint64)count * 4);
     lua_createtable(lua, (int)count, 0);

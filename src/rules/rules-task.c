@@ -11,7 +11,7 @@
 
 struct task {
     struct rules *rules;
-    const struct declared_rule *rule;
+    struct declared_rule *rule;
     lua_State *thread;
     int reference;    /* keeps the thread */
     GPtrArray *given; /* struct value: params, until the first resume */
@@ -31,7 +31,7 @@ static void get_clear(gpointer data)
 static void *task_start(const struct engine_rule *engine_rule, struct engine_call *call,
                         struct value *const *params)
 {
-    const struct declared_rule *rule = engine_rule->data;
+    struct declared_rule *rule = engine_rule->data;
     struct rules *rules = rule->rules;
     struct task *task = g_new0(struct task, 1);
     *task = (struct task){ .rules = rules, .rule = rule, .reference = LUA_NOREF };
@@ -130,6 +130,8 @@ static char *add_get(struct task *task, lua_State *lua, int first, int last)
 static char *add_listed_get(struct task *task, lua_State *lua, int at)
 {
     int top = lua_gettop(lua);
+    if (lua_type(lua, at) == LUA_TTABLE)
+        freeze_see_through(lua, at);
     if (lua_type(lua, at) != LUA_TTABLE || lua_rawlen(lua, at) > 1000)
         return g_strdup("get_all takes a list of gets: { { \"Out\", a, b }, … }");
     int count = (int)lua_rawlen(lua, at);
@@ -146,6 +148,7 @@ static char *add_all(struct task *task, lua_State *lua)
     char *problem = NULL;
     if (lua_type(lua, 1) != LUA_TTABLE)
         return g_strdup("get_all takes a list of gets: { { \"Out\", a, b }, … }");
+    freeze_see_through(lua, 1);
     lua_Integer count = (lua_Integer)lua_rawlen(lua, 1);
     for (lua_Integer i = 1; i <= count && problem == NULL; i++) {
         lua_rawgeti(lua, 1, i);
@@ -202,6 +205,7 @@ void task_open(lua_State *lua)
 static int begin(struct task *task)
 {
     lua_State *lua = task->rules->lua;
+    freeze_rule(task->rule);
     task->thread = lua_newthread(lua);
     task->reference = luaL_ref(lua, LUA_REGISTRYINDEX);
     luaL_checkstack(task->thread, (int)task->given->len + 8, NULL);
@@ -267,6 +271,17 @@ static void fail(struct task *task, int status, struct engine_step *step)
     step->error = at_place(rules->error.file != NULL ? &rules->error : &task->rule->place, message);
 }
 
+/* Whether it did so before depends on what ran before. */
+static void refuse_change(const struct task *task, const char *name, struct engine_step *step)
+{
+    g_autofree char *message =
+        g_strdup_printf("rule \"%s\" set \"%s\", which is local to its file: a rule cannot change "
+                        "what the next one sees",
+                        task->rule->name, name);
+    step->outcome = ENGINE_FAILED;
+    step->error = at_place(&task->rule->place, message);
+}
+
 static void task_resume(void *data, struct value *const *results, gsize count,
                         struct engine_step *step)
 {
@@ -288,10 +303,17 @@ static void task_resume(void *data, struct value *const *results, gsize count,
     int status = lua_resume(task->thread, rules->lua, arguments, &returned);
     rules->task = NULL;
     task->remaining = rules->remaining;
+    lua_enter(rules);
+    g_autofree char *changed = freeze_changed(task->rule);
+    lua_leave(rules);
     if (vm_is_spent(rules) || (status != LUA_OK && status != LUA_YIELD)) {
         if (status == LUA_OK || status == LUA_YIELD)
             lua_pushnil(task->thread);
         fail(task, status, step);
+        return;
+    }
+    if (changed != NULL) {
+        refuse_change(task, changed, step);
         return;
     }
     if (status == LUA_OK) {

@@ -157,6 +157,43 @@ greetings() {
     exits 130 timeout --preserve-status --signal INT 1 "$VIAL" query 'F(N{n=1})'
 }
 
+@test "a rule leaves nothing for the next one" {
+    rules 'record "In" { "n" }' 'record "Out" { "x" }' \
+        'local count, list, deep = 0, { 3, 1, 2 }, { inner = { a = 1, b = { "x", "y" } } }' \
+        'local function count_up() count = count + 1 end' \
+        'local tries = {' \
+        '  function() count_up() end,' \
+        '  function() list[1] = 7 end,' \
+        '  function() deep.inner.b.c = 7 end,' \
+        '  function() table.insert(list, 7) end,' \
+        '  function() table.sort(list) end,' \
+        '  function() table.remove(list) end,' \
+        '  function() pcall(function() list[1] = 7 end) end,' \
+        '}' \
+        'rule "out" { output = "Out", params = { "In" }, run = function(n)' \
+        '  if tries[n.n] then tries[n.n]() end' \
+        '  local seen = {}' \
+        '  for k, v in pairs(list) do seen[k] = v end' \
+        '  for k, v in ipairs(list) do assert(seen[k] == v and #list == 3) end' \
+        '  table.sort(seen)' \
+        '  for k in pairs(deep.inner) do table.insert(seen, k) end' \
+        '  local copy = table.move(list, 1, #list, 1, {})' \
+        '  return Out { x = { count, table.concat(seen), list, deep.inner.b, next(deep.inner), #copy, (table.unpack(list)) } } end }' \
+        'query { output = "Out", params = { "In" } }'
+    local n
+    exits 1 vial query 'Out(In{n=1})'
+    contains "$stderr" 'vial.lua:14: rule "out" set "count", which is local to its file'
+    for n in 2 3 4 6; do
+        exits 1 vial query "Out(In{n=$n})"
+        contains "$stderr" "vial.lua:$((n + 5)): this table is a file's: a rule cannot change it"
+    done
+    exits 1 vial query 'Out(In{n=5})'
+    contains "$stderr" "vial.lua:10: this table is a file's: a rule cannot sort it"
+    for n in 7 8; do
+        asks "Out(In{n=$n})" 'Out{x={0, "123ab", {3, 1, 2}, {"x", "y"}, "a", 3, 3}}'
+    done
+}
+
 @test "graph --runtime shows what a query took, whether it ran or not" {
     greetings
     exits 0 vial graph --runtime --json --query 'Greeting(Name{value="x"})'
