@@ -49,6 +49,7 @@ struct recorder {
     size_t root_length;  /* 0 for "/" */
     guint64 count, text; /* paths and their bytes; atomic */
     bool sealed;
+    struct trace *trace; /* once sealed: has the strings that entries refer to */
     struct shard shards[SHARDS];
 
     pthread_mutex_t lock; /* guards the rest */
@@ -139,6 +140,7 @@ void recorder_free(struct recorder *recorder)
         g_clear_pointer(&shard->texts, g_string_chunk_free);
         pthread_mutex_destroy(&shard->lock);
     }
+    trace_unref(recorder->trace);
     g_hash_table_unref(recorder->lists);
     g_clear_pointer(&recorder->texts, g_string_chunk_free);
     g_clear_pointer(&recorder->processes, g_array_unref);
@@ -577,5 +579,6 @@ struct trace *recorder_seal(struct recorder *recorder, seal_hash hash, void *use
     seal_facts(trace, entries);
     seal_written(recorder, trace);
     hand_over(recorder, trace);
+    recorder->trace = trace_ref(trace);
     return trace;
 }

@@ -180,7 +180,7 @@ void recorder_uncacheable(struct recorder *recorder, const char *reason);
 
 /*
  * What was recorded, in any order: for whoever records for another (paths are absolute). Not while
- * somebody records; once it is sealed, as long as the trace lives.
+ * somebody records; before it is sealed or after.
  */
 struct recorder_visitor {
     void (*fact)(const char *path, unsigned aspects, bool unstable, const struct sight *sight,

@@ -35,8 +35,7 @@ void entry_place(struct view *view, struct entry *entry, struct node *node)
     touch_directory(view, entry->directory);
 }
 
-/* Take the name away; the node goes if nothing else holds it. */
-static void entry_remove(struct view *view, struct entry *entry)
+void entry_remove(struct view *view, struct entry *entry)
 {
     entry_save(view, entry);
     node_save(view, entry->node);

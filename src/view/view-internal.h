@@ -362,6 +362,8 @@ int view_removexattr(struct request *request);
 
 /* Give a name to a node that is new to the directory. */
 void entry_place(struct view *view, struct entry *entry, struct node *node);
+/* Take the name away; the node goes if nothing else holds it. */
+void entry_remove(struct view *view, struct entry *entry);
 void node_dress(const struct request *request, const struct node *directory, struct node *node);
 
 /* view-init.c */

@@ -188,6 +188,23 @@ struct view_hash {
 };
 void view_hash(struct seal_item *items, size_t count, void *view_hash);
 
+/*
+ * What a stored result left, put into a child that nobody is in, so that it can be committed as if
+ * the command had run. Directories on the way are made; what is there gives way, but for a
+ * directory in place of a directory. Paths are absolute.
+ */
+struct view_file {
+    const char *path;
+    guint32 mode;       /* S_IFREG, S_IFDIR, S_IFLNK or S_IFIFO, and permissions */
+    int content;        /* a file, all of which is copied; by reference where that is possible */
+    const char *target; /* of a link */
+    gint64 time;        /* ns since the epoch; 0: now */
+    GHashTable *xattrs; /* char * -> GBytes; kept. NULL: none */
+};
+bool view_put(struct view *view, const struct view_file *file, GError **error);
+bool view_put_link(struct view *view, const char *path, const char *other, GError **error);
+bool view_put_away(struct view *view, const char *path, GError **error); /* with all below it */
+
 /* Two commands that ran at the same time, and the order of which shows in the result. */
 struct view_conflict {
     char *path; /* absolute */

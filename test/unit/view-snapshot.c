@@ -480,6 +480,36 @@ static void a_child_is_laid_out_and_committed(struct fixture *fixture, gconstpoi
     assert_content(parent, "new", "again");
 }
 
+static void a_stored_result_is_put_into_a_child(struct fixture *fixture, gconstpointer unused)
+{
+    struct asker *parent = &fixture->asker;
+    struct child child;
+    g_autoptr(GError) error = NULL;
+    autofd int data = fd_from_bytes("result", 6, NULL);
+    const struct view_file file = {
+        .path = "/out/deep/file", .mode = S_IFREG | 0755, .content = data, .time = 5000000000
+    };
+    const struct view_file over = { .path = "/f", .mode = S_IFREG | 0644, .content = data };
+    const struct view_file link = { .path = "/out/l", .mode = S_IFLNK | 0777, .target = "deep" };
+    child_begin(&child, &fixture->scene, 1);
+    g_assert_true(view_put(child.scene.view, &file, &error));
+    g_assert_true(view_put(child.scene.view, &over, &error));
+    g_assert_true(view_put(child.scene.view, &link, &error));
+    g_assert_true(view_put_link(child.scene.view, "/out/again", "/out/deep/file", &error));
+    g_assert_true(view_put_away(child.scene.view, "/d", &error));
+    g_assert_true(view_put_away(child.scene.view, "/never/there", &error));
+    g_assert_no_error(error);
+    assert_commit(&child, "");
+    assert_names(parent, FUSE_ROOT_ID, "f out ");
+    assert_names(parent, walk(parent, "out"), "again deep l ");
+    assert_content(parent, "out/deep/file", "result");
+    assert_content(parent, "f", "result");
+    const struct fuse_attr seen = attributes(parent, walk(parent, "out/again"));
+    g_assert_cmpuint(seen.mode & 07777, ==, 0755);
+    g_assert_cmpuint(seen.mtime, ==, 5);
+    g_assert_cmpuint(seen.nlink, ==, 2);
+}
+
 /* In the state of the moment the facts of a child hold, and later not. */
 static void facts_can_be_asked_of_a_snapshot(struct fixture *fixture, gconstpointer unused)
 {
@@ -512,6 +542,30 @@ static void facts_can_be_asked_of_a_snapshot(struct fixture *fixture, gconstpoin
     g_assert_true(path_set_evaluate(set, after, now, NULL));
     g_assert_true(then->len != now->len || memcmp(then->data, now->data, now->len) != 0);
     child_drop(&child);
+}
+
+/* --- the session pins what it saw ------------------------------------------------------------- */
+
+static void a_host_file_that_changes_between_two_children_is_told(struct fixture *fixture,
+                                                                  gconstpointer unused)
+{
+    struct child first, second;
+    child_begin(&first, &fixture->scene, 1);
+    assert_content(&first.asker, "f", "f below");
+    assert_child_facts(&first, "f kind content 7\n");
+    assert_commit(&first, "");
+    host_write(&fixture->scene, "f", "edited meanwhile");
+    child_begin(&second, &fixture->scene, 2);
+    guint64 node = walk(&second.asker, "f");
+    g_assert_cmpuint(attributes(&second.asker, node).size, ==, 7);
+    g_free(content(&second.asker, node));
+    struct view_hash closure = { second.scene.view, hash_host, &second.scene };
+    g_autoptr(trace) trace = recorder_seal(second.scene.recorder, view_hash, &closure);
+    g_autofree char *refusal = trace_refusal(trace);
+    g_assert_nonnull(refusal);
+    g_assert_nonnull(strstr(refusal, "f"));
+    child_drop(&second);
+    assert_facts(&fixture->scene, "f kind content unstable\n");
 }
 
 /* --- conflicts -------------------------------------------------------------------------------- */
@@ -609,6 +663,8 @@ int main(int argc, char **argv)
     ADD(what_a_child_learns_of_its_parents_writing_is_a_fact_of_the_child);
     ADD(only_what_the_parent_did_not_write_is_a_fact_of_the_parent);
     ADD(a_child_is_laid_out_and_committed);
+    ADD(a_stored_result_is_put_into_a_child);
+    ADD(a_host_file_that_changes_between_two_children_is_told);
     ADD(facts_can_be_asked_of_a_snapshot);
     ADD(two_children_that_write_one_path_conflict);
     ADD(so_do_two_that_write_to_one_file);
