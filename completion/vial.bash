@@ -21,7 +21,7 @@ _vial_value() {
     case $1 in
     -C | --directory) _vial_reply -d "$2" ;;
     -e | --env) _vial_reply -v "$2" ;;
-    -i | --input | -o | --output | --stdin | --events) _vial_reply -f "$2" ;;
+    -i | --input | -o | --output | --stdin | --events | --cache-dir) _vial_reply -f "$2" ;;
     --commit) _vial_reply -W 'always success never' "$2" ;;
     --system) _vial_reply -W 'bind observe' "$2" ;;
     -j | --jobs | -n | --number | -p | --process | --timeout | --check | --max-size) ;;
@@ -37,7 +37,7 @@ _vial_command_start() {
         case ${COMP_WORDS[index]} in
         --) ((++index <= COMP_CWORD)) && echo "$index" && return ;;
         -[Ceijo] | --directory | --env | --input | --jobs | --output | \
-            --stdin | --events | --timeout | --check | --commit | --system)
+            --stdin | --events | --cache-dir | --timeout | --check | --commit | --system)
             [[ ${COMP_WORDS[index + 1]-} == = ]] || ((index += 1))
             [[ ${COMP_WORDS[index + 1]-} == = ]] && ((index += 2))
             ((index += 1))

@@ -17,7 +17,7 @@
 #define NO_CHECK (-1)
 
 struct arguments {
-    char **inputs, **outputs, **variables;
+    char **inputs, **outputs, **variables, **caches;
     char *directory, *stdin_file, *commit, *events, *system, *trap;
     double timeout;
     gboolean view, canonical, sealed, view_plain, network, no_cache, refresh, cache_failures, keep,
@@ -32,6 +32,7 @@ static void arguments_clear(struct arguments *arguments)
     g_strfreev(arguments->inputs);
     g_strfreev(arguments->outputs);
     g_strfreev(arguments->variables);
+    g_strfreev(arguments->caches);
     g_free(arguments->directory);
     g_free(arguments->stdin_file);
     g_free(arguments->commit);
@@ -63,6 +64,8 @@ static enum parsed parse(int argc, char **argv, struct arguments *out)
         { "system", 0, 0, G_OPTION_ARG_STRING, &out->system,
           "What lies in /usr and /etc: vouched for (default), or on record file by file",
           "bind|observe" },
+        { "cache-dir", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &out->caches,
+          "In a view: DIR is no input and no output; it is used and written as it is", "DIR" },
         { "canonical", 0, 0, G_OPTION_ARG_NONE, &out->canonical,
           "In a view: show the workspace at /workspace, so that checkouts share results", NULL },
         { "trap", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_STRING, &out->trap,
@@ -153,6 +156,9 @@ static bool check_arguments(const struct arguments *arguments, enum commit_polic
                          "a view lays nothing out that --keep-sandbox could keep");
     if (arguments->check != NO_CHECK && arguments->keep)
         return fault_set(error, FAULT_USAGE, "--check keeps no sandbox");
+    if (arguments->caches != NULL && (arguments->sealed || arguments->inputs != NULL))
+        return fault_set(error, FAULT_USAGE,
+                         "--cache-dir: a sealed command sees its inputs and nothing else");
     if (arguments->argv[0][0] == '\0')
         return fault_set(error, FAULT_USAGE, "the command is an empty word");
     return true;
@@ -293,6 +299,7 @@ static int run_with(struct session *session, const struct arguments *arguments,
         .inputs = arguments->inputs,
         .outputs = arguments->outputs,
         .variables = arguments->variables,
+        .caches = arguments->caches,
         .stdin_file = arguments->stdin_file,
         .timeout = (gint64)(arguments->timeout * G_USEC_PER_SEC),
         .network = arguments->network,

@@ -40,6 +40,7 @@ struct mount_step {
                          below `options` is seen as before */
         MOUNT_HOST_FILE, /* make the file `target`, bind the host's file `source` there as it is */
         MOUNT_OWN,       /* make the directory `target`, bind the run's own `source` there */
+        MOUNT_SHARED,    /* as MOUNT_HOST, but to be written to */
         MOUNT_VIEW,      /* make the directory `target`, mount a view there */
         MOUNT_SYSTEM,    /* mount the view of the system at SYSTEM_PLACE of the run's own */
         MOUNT_NEW,       /* make the directory `target`, mount a new file system of type `source` */

@@ -188,6 +188,10 @@ static bool carry_out(const struct mount_step *step, const struct plan *plan, in
         return make_target(step, report) &&
                bind_mount(AT_FDCWD, step->source, step->target, AT_RECURSIVE,
                           MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, report);
+    case MOUNT_SHARED:
+        return make_target(step, report) &&
+               bind_mount(AT_FDCWD, step->source, step->target, 0,
+                          MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, report);
     case MOUNT_AROUND:
         return bind_around(step, directory, report);
     case MOUNT_HOST_FILE:

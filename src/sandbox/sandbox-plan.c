@@ -254,6 +254,19 @@ static void add_trap(struct plan *plan)
  * The system natively, since serving it costs the most and its fingerprint vouches for it, or
  * served and on record; what is private to the run; and everything else is the view's.
  */
+/* Where it lies; one in a workspace that is shown elsewhere lies in that. */
+static void add_shared(struct plan *plan, const char *directory)
+{
+    const struct sandbox_view *view = plan->view;
+    g_autofree char *inside = view->real == NULL ? NULL : path_below(view->real, "/", directory);
+    char *target =
+        inside == NULL ? g_strdup(directory) : g_build_filename(view->workspace, inside, NULL);
+    own(plan, target);
+    for (char *slash = strchr(target + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/'))
+        add(plan, MOUNT_MKDIR, own(plan, g_strndup(target + 1, (gsize)(slash - target - 1))), NULL);
+    add(plan, MOUNT_SHARED, target + 1, own(plan, g_strdup(directory)));
+}
+
 static void add_view_mounts(struct plan *plan, const struct action *action)
 {
     const char *workspace = plan->view->workspace;
@@ -276,6 +289,8 @@ static void add_view_mounts(struct plan *plan, const struct action *action)
             add_resolver(plan);
     }
     add_around(plan, MOUNT_OWN, "/tmp", "tmp", workspace);
+    for (char *const *directory = plan->view->shared; directory != NULL && *directory; directory++)
+        add_shared(plan, *directory);
     add_proc(plan);
     add_devices(plan);
 }

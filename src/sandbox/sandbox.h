@@ -74,6 +74,8 @@ struct sandbox_trap {
 struct sandbox_view {
     const char *workspace;           /* absolute; what is written there is output */
     const char *real;                /* where the host has it; NULL: there, too */
+    char *const *shared;             /* absolute directories of the host that are seen and written
+                                        as they are, unobserved; NULL: none */
     const GPtrArray *patches;        /* view_options.patches; contents from the action's store */
     struct recorder *recorder;       /* or NULL */
     struct trace_state *times;       /* view_options.times */

@@ -75,7 +75,8 @@ static char *own_limits(void)
     return g_string_free(g_steal_pointer(&text), FALSE);
 }
 
-void observed_add_platform(const char *workspace, const char *checkout, char ***platform)
+void observed_add_platform(const char *workspace, const char *checkout, char *const *caches,
+                           char ***platform)
 {
     GPtrArray *list = g_ptr_array_new();
     for (char **property = *platform; *property != NULL; property++)
@@ -87,6 +88,9 @@ void observed_add_platform(const char *workspace, const char *checkout, char ***
     g_ptr_array_add(list, g_strconcat("workspace=", workspace, NULL));
     if (checkout != NULL)
         g_ptr_array_add(list, g_strconcat("checkout=", checkout, NULL));
+    g_autofree char *shared = g_strjoinv(":", (char **)caches);
+    if (*caches != NULL)
+        g_ptr_array_add(list, g_strconcat("caches=", shared, NULL));
     g_ptr_array_sort(list, action_compare_assignments);
     g_ptr_array_add(list, NULL);
     g_free(*platform);

@@ -32,9 +32,11 @@ bool observed_provide(struct observed *observed, const struct action *action, st
 
 /*
  * Properties of the platform that a view shows: who the caller is, where the workspace, and unless
- * NULL what checkout the command has been told of. Replaces *platform.
+ * NULL what checkout the command has been told of; and which `caches` it shares. Replaces
+ * *platform.
  */
-void observed_add_platform(const char *workspace, const char *checkout, char ***platform);
+void observed_add_platform(const char *workspace, const char *checkout, char *const *caches,
+                           char ***platform);
 
 /*
  * Has an earlier execution of the action `weak` seen what one would see now? Sets *key to that of

@@ -31,6 +31,7 @@ struct run {
     struct store *store; /* the session's, or `spare` when that cannot be written */
     struct store *spare; /* in memory */
     struct action *action;
+    char **caches; /* place_caches() */
     struct glob *input_glob, *output_glob;
     struct tree *present; /* the inputs as they lie in the workspace */
     GPtrArray *fifos;     /* char *: FIFOs among them, which only own outputs may be; or NULL */
@@ -66,6 +67,7 @@ static void run_clear(struct run *run)
     glob_free(run->input_glob);
     glob_free(run->output_glob);
     action_free(run->action);
+    g_strfreev(run->caches);
     store_close(run->spare);
     g_free(run->failure);
     g_free(run->reason);
@@ -106,7 +108,8 @@ static struct glob *nothing(void)
 static bool make_action(struct run *run, GError **error)
 {
     const struct run_request *request = run->request;
-    if (!place_check(run->session, run->request, error))
+    run->caches = place_caches(run->session, run->request, error);
+    if (run->caches == NULL || !place_check(run->session, run->request, error))
         return false;
     struct action *action = run->action = action_new();
     g_strfreev(action->argv);
@@ -224,7 +227,8 @@ static bool observe(struct run *run, GError **error)
         return false;
     if (run->request->view)
         observed_add_platform(place_shown(run->session, run->request),
-                              place_told(run->session, run->request, run->action), &platform);
+                              place_told(run->session, run->request, run->action), run->caches,
+                              &platform);
     g_strfreev(run->action->platform);
     run->action->platform = platform;
     return true;
@@ -564,6 +568,7 @@ static bool execute(struct run *run, struct store_batch *batch, GError **error)
     g_autoptr(trap) trap = trap_new(&policy);
     struct sandbox_view view = {
         .workspace = workspace,
+        .shared = run->caches,
         .real = strcmp(workspace, run->session->root) == 0 ? NULL : run->session->root,
         .plain = run->request->view_plain,
         .observe_system = run->request->observe_system,

@@ -62,6 +62,12 @@ const char *place_shown(const struct session *session, const struct run_request 
  */
 const char *place_told(const struct session *session, const struct run_request *request,
                        const struct action *action);
+/*
+ * The directories that request->caches names, absolute, made if need be; sorted; NULL-terminated;
+ * caller frees. FAULT_USAGE.
+ */
+char **place_caches(const struct session *session, const struct run_request *request,
+                    GError **error);
 /* Can it be shown elsewhere, if that is wanted? FAULT_UNSUPPORTED. */
 bool place_check(const struct session *session, const struct run_request *request, GError **error);
 

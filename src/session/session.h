@@ -44,6 +44,8 @@ struct run_request {
     char **argv;
     char *const *inputs;  /* -i: paths or globs relative to the session's directory; NULL: all */
     char *const *outputs; /* -o alike; NULL: whatever changes */
+    char *const *caches;  /* --cache-dir, of a run in a view: directories that are no input and no
+                             output, but seen and written as they are; NULL: none */
     char *const
         *variables; /* -e: "NAME=VALUE", or "NAME" for the caller's own value; may be NULL */
     const char *stdin_file; /* NULL: descriptor 0 if that is a file or pipe, else /dev/null */
