@@ -30,8 +30,10 @@ struct place { /* a directory of the view, and where it is laid out */
     struct node *node;
     const char *name;
     char *path;    /* relative to the top, "" for the top itself */
-    int directory; /* -1: nothing of it has been laid out */
-    bool whole;    /* it lies elsewhere than below: all of it is output */
+    int directory; /* -1: not open */
+    unsigned depth;
+    bool made;  /* something of it has been laid out */
+    bool whole; /* it lies elsewhere than below: all of it is output */
 };
 
 static bool failed(struct layout *layout, const char *what, const char *path)
@@ -43,6 +45,17 @@ static bool failed(struct layout *layout, const char *what, const char *path)
 
 /* --- directories ------------------------------------------------------------------------------ */
 
+/* Deeper down, only the directory that is being filled is open. */
+enum {
+    OPEN_DEPTH = 64
+};
+
+static void close_deep(struct place *place)
+{
+    if (place->depth > OPEN_DEPTH)
+        fd_close(&place->directory);
+}
+
 /* Open for us for now; its mode and time come when it is full. */
 static bool open_place(struct layout *layout, struct place *place)
 {
@@ -51,9 +64,11 @@ static bool open_place(struct layout *layout, struct place *place)
     if (!open_place(layout, place->parent))
         return false;
     int parent = place->parent->directory;
-    if (mkdirat(parent, place->name, 0700) < 0 && errno != EEXIST)
+    if (!place->made && mkdirat(parent, place->name, 0700) < 0 && errno != EEXIST)
         return failed(layout, "make", place->path);
+    place->made = true;
     place->directory = openat(parent, place->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    close_deep(place->parent);
     return place->directory >= 0 || failed(layout, "open", place->path);
 }
 
@@ -75,13 +90,17 @@ static bool close_place(struct layout *layout, struct place *place)
 {
     struct node *node = place->node;
     bool ok = true;
-    if (place->directory >= 0 && place->parent != NULL) {
+    if (place->made && place->parent != NULL) {
         struct timespec times[2];
         node_times(node, times);
-        ok = write_attributes(layout, node, place->directory, place->path) &&
+        ok = open_place(layout, place) &&
+             write_attributes(layout, node, place->directory, place->path) &&
              ((fchmod(place->directory, node->mode & 07777) == 0 &&
                (!node->timed || futimens(place->directory, times) == 0)) ||
               failed(layout, "set the mode of", place->path));
+        if (place->parent->directory < 0)
+            place->parent->directory =
+                openat(place->directory, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         fd_close(&place->directory);
     }
     g_free(place->path);
@@ -263,6 +282,7 @@ static bool lay_out_child(struct layout *layout, struct place *parent, struct en
         .name = entry->name,
         .path = path_join(parent->path, entry->name),
         .directory = -1,
+        .depth = parent->depth + 1,
         .whole = whole,
     };
     bool ok = (!whole && !node->changed) || open_place(layout, &place);

@@ -7,6 +7,7 @@
 
 #include "base/fd.h"
 
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -76,7 +77,11 @@ int snapshot_walk(struct snapshot *snapshot, const char *path, bool known, struc
         if (!node->touched && !known)
             return ask_further(node, path, out);
         const char *end = strchrnul(path, '/');
-        g_autofree char *name = g_strndup(path, (gsize)(end - path));
+        char name[NAME_MAX + 1];
+        if (end - path > NAME_MAX)
+            return -ENAMETOOLONG;
+        memcpy(name, path, (size_t)(end - path));
+        name[end - path] = '\0';
         struct node *next = node;
         int rc = step(snapshot, &next, name, known, out);
         if (rc > 0)

@@ -2,6 +2,7 @@
 /* What was written, laid out as files; and who may write it. */
 #include "view-support.h"
 
+#include <sys/resource.h>
 #include <sys/xattr.h>
 
 struct fixture {
@@ -302,6 +303,34 @@ static void attributes_of_the_user_go_along(struct fixture *fixture, gconstpoint
 #name, name \
     }
 
+static void deep_directories_need_no_descriptor_each(struct fixture *fixture, gconstpointer data)
+{
+    enum {
+        DEEP = 400
+    };
+    struct asker *asker = &fixture->asker;
+    guint64 node = walk(asker, "w");
+    struct rlimit before, few;
+    g_autoptr(GString) path = g_string_new(NULL);
+    for (guint i = 0; i < DEEP; i++) {
+        node = make_directory(asker, node, "d2");
+        g_string_append(path, "d2/");
+        make_file(asker, node, "z", "after the directory");
+    }
+    g_assert_cmpint(set_mode_of(asker, node, 0710), ==, 0);
+    g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &before), ==, 0);
+    few = (struct rlimit){ 150, before.rlim_max };
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &few), ==, 0);
+    lay_out(fixture);
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
+    g_assert_cmpuint(stat_out(fixture, path->str).st_mode & 07777, ==, 0710);
+    for (guint i = 0; i < 2; i++) {
+        g_autofree char *file = g_strconcat(path->str, "z", NULL);
+        assert_out(fixture, file, "after the directory");
+        g_string_truncate(path, strlen("d2/"));
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -317,6 +346,7 @@ int main(int argc, char **argv)
         TEST(a_directory_that_was_made_again_holds_what_it_holds_now),
         TEST(a_file_in_the_place_of_a_directory),
         TEST(writing_elsewhere_is_told),
+        TEST(deep_directories_need_no_descriptor_each),
         TEST(a_deep_tree_is_laid_out),
         TEST(an_aborted_view_gives_nothing),
         TEST(another_user_may_do_what_modes_say),
