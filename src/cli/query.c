@@ -103,8 +103,13 @@ int query_open(struct query_setup *setup, int jobs)
     return open_engine(setup, jobs, &error) ? EXIT_OK : fail(error);
 }
 
+static struct engine *interrupted;
+static struct watch *watched;
+static volatile sig_atomic_t signal_number;
+
 void query_close(struct query_setup *setup)
 {
+    interrupted = NULL;
     engine_free(setup->engine);
     intrinsics_free(setup->intrinsics);
     g_clear_pointer(&setup->engine_rules, g_array_unref);
@@ -116,15 +121,36 @@ void query_close(struct query_setup *setup)
     g_clear_pointer(&setup->params, g_ptr_array_unref);
 }
 
-/* --- running ---------------------------------------------------------------------------------- */
+int query_refresh(struct query_setup *setup, int jobs)
+{
+    const struct rules_options options = { .root = session_workspace(setup->session) };
+    g_autoptr(rules) now = rules_load("vial.lua", &options);
+    if (setup->engine != NULL && digest_equal(rules_digest(now), rules_digest(setup->rules)))
+        return EXIT_OK;
+    query_close(setup);
+    *setup = (struct query_setup){ 0 };
+    return query_open(setup, jobs);
+}
 
-static struct engine *interrupted;
-static volatile sig_atomic_t signal_number;
+/* --- running ---------------------------------------------------------------------------------- */
 
 static void on_signal(int number)
 {
     signal_number = number;
-    engine_cancel(interrupted);
+    if (interrupted != NULL)
+        engine_cancel(interrupted);
+    if (watched != NULL)
+        watch_stop(watched);
+}
+
+int query_signal(void)
+{
+    return signal_number;
+}
+
+void query_interrupts(struct watch *watch)
+{
+    watched = watch;
 }
 
 static void handle_signals(struct engine *engine)

@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "engine/intrinsics.h"
+#include "engine/watch.h"
 #include "rules/rules.h"
 #include "session/session.h"
 
@@ -33,6 +34,17 @@ void query_close(struct query_setup *setup);
  * caller's.
  */
 int query_run(struct query_setup *setup, const char *text, struct value **value);
+
+/* The signal that came since the first query_run(); 0: none. */
+int query_signal(void);
+/* It also ends the wait of `watch`; NULL: of none. */
+void query_interrupts(struct watch *watch);
+
+/*
+ * Load the rules again if they have changed; also if they could not be used before. EXIT_OK: the
+ * engine is there.
+ */
+int query_refresh(struct query_setup *setup, int jobs);
 
 /* "FILE:LINE: PREFIX MESSAGE" on stderr. */
 void query_report(const struct graph_error *report, const char *prefix);

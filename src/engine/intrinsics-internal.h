@@ -6,6 +6,7 @@
 #include "engine/intrinsics.h"
 #include "engine/world-host.h"
 
+struct workers;
 struct intrinsic_task;
 
 /* On a thread of the pool. NULL: *error says why. */
@@ -26,7 +27,7 @@ struct intrinsics {
     struct store *store;
     struct stat_cache *stats;
     struct world *world;
-    GThreadPool *pool;
+    struct workers *workers;
     struct engine_rule *rules;
     struct bound *bound;
     struct value_type **types; /* as intrinsic_records() */

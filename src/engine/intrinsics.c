@@ -3,6 +3,7 @@
 #include "engine/intrinsics-internal.h"
 
 #include "base/fault.h"
+#include "engine/workers.h"
 
 #include <signal.h>
 #include <string.h>
@@ -123,7 +124,7 @@ static void resume(void *data, struct value *const *results, gsize count, struct
 {
     struct intrinsic_task *task = data;
     step->outcome = ENGINE_LATER;
-    g_thread_pool_push(task->intrinsics->pool, task, NULL);
+    workers_push(task->intrinsics->workers, task);
 }
 
 /* As when the user presses Ctrl-C twice: the command is killed. */
@@ -170,17 +171,16 @@ struct intrinsics *intrinsics_new(const struct intrinsics_options *options, GErr
     made->world = host_world_new(&world, error);
     if (made->world == NULL)
         return NULL;
-    int jobs = options->jobs > 0 ? (int)options->jobs : (int)g_get_num_processors();
-    made->pool = g_thread_pool_new(work, NULL, jobs, FALSE, error);
-    return made->pool == NULL ? NULL : g_steal_pointer(&made);
+    made->workers =
+        workers_new(work, NULL, options->jobs > 0 ? options->jobs : g_get_num_processors());
+    return g_steal_pointer(&made);
 }
 
 void intrinsics_free(struct intrinsics *made)
 {
     if (made == NULL)
         return;
-    if (made->pool != NULL)
-        g_thread_pool_free(made->pool, FALSE, TRUE);
+    workers_free(made->workers);
     for (gsize i = 0; i < G_N_ELEMENTS(records); i++)
         value_type_unref(made->types[i]);
     g_free(made->types);

@@ -229,7 +229,7 @@ static void test_trees(void)
     g_assert_null(ask(&scene, "Digest",
                       record("MergeDigests", list(value_ref(a), value_ref(other)), NULL, NULL),
                       &why));
-    g_assert_nonnull(strstr(why, "\n  in (merge_digests)(MergeDigests{digests="));
+    g_assert_nonnull(strstr(why, "\n  in vial.merge_digests(MergeDigests{digests="));
     scene_close(&scene);
 }
 

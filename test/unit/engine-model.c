@@ -10,6 +10,8 @@
  */
 #include "engine-support.h"
 
+#include "engine/workers.h"
+
 #define GRAPH "rule node Out N; Out N; Cell K\nrule cell Cell K\nquery Out N"
 
 enum {
@@ -45,8 +47,8 @@ struct model {
     gint64 cell_seen[CELLS_MAX]; /* -1: never */
     int ran[NODES_MAX], cell_ran[CELLS_MAX];
     struct world *world;
-    GThreadPool *pool; /* cells answer from there; or NULL */
-    guint64 slack;     /* of the memo */
+    struct workers *pool; /* cells answer from there; or NULL */
+    guint64 slack;        /* of the memo */
     /*
      * Several queries, and a small memo: what none of them reached last is forgotten, and runs
      * again. A root still knows what it came to with other facts, and answers without running.
@@ -202,7 +204,7 @@ static void body_cell(struct support_task *task, struct engine_step *step)
         return;
     }
     step->outcome = ENGINE_LATER;
-    g_thread_pool_push(model->pool, task, NULL);
+    workers_push(model->pool, task);
 }
 
 /* --- the comparison --------------------------------------------------------------------------- */
@@ -268,7 +270,7 @@ static void open_model(struct model *model, struct support_rule *rules,
 }
 
 /* With `store`, every other edit meets another engine, which knows only what is there. */
-static void play(guint32 seed, GThreadPool *pool, struct store *store, bool loose)
+static void play(guint32 seed, struct workers *pool, struct store *store, bool loose)
 {
     g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
     struct support_rule rules[3];
@@ -313,10 +315,10 @@ static void test_in_one_thread(void)
 
 static void test_with_threads(void)
 {
-    GThreadPool *pool = g_thread_pool_new(answer_cell_later, NULL, 4, TRUE, NULL);
+    struct workers *pool = workers_new(answer_cell_later, NULL, 4);
     for (guint seed = 0; seed < rounds(200); seed++)
         play(seed, pool, NULL, false);
-    g_thread_pool_free(pool, FALSE, TRUE);
+    workers_free(pool);
 }
 
 static void test_with_a_memo(void)

@@ -2,6 +2,8 @@
 /* What an engine does, one behaviour a test. */
 #include "engine-support.h"
 
+#include "engine/workers.h"
+
 static struct fact_answer answer_of(guint32 what)
 {
     return (struct fact_answer){ .what = what };
@@ -300,12 +302,12 @@ static void complete_in_thread(gpointer data, gpointer user)
 static void body_later(struct support_task *task, struct engine_step *step)
 {
     step->outcome = ENGINE_LATER;
-    g_thread_pool_push(support_rule_of(task)->user, task, NULL);
+    workers_push(support_rule_of(task)->user, task);
 }
 
 static void test_ten_thousand_gets_side_by_side(void)
 {
-    GThreadPool *pool = g_thread_pool_new(complete_in_thread, NULL, 4, TRUE, NULL);
+    struct workers *pool = workers_new(complete_in_thread, NULL, 4);
     for (int threads = 0; threads < 2; threads++) {
         struct support_rule rules[] = { { "c", body_many },
                                         { "b", threads == 0 ? body_number : body_later, pool },
@@ -316,7 +318,7 @@ static void test_ten_thousand_gets_side_by_side(void)
         g_assert_cmpint(rules[1].starts, ==, MANY);
         support_close(&opened);
     }
-    g_thread_pool_free(pool, FALSE, TRUE);
+    workers_free(pool);
 }
 
 /* A chain as deep as this must not need as much stack. */
