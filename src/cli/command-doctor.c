@@ -11,7 +11,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/sysmacros.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -55,7 +57,13 @@ static void check_fuse(void)
     autofd int device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
     g_autofree char *refused =
         device >= 0 ? NULL : g_strdup_printf("/dev/fuse: %s", g_strerror(errno));
-    say("FUSE", device >= 0, device >= 0 ? "/dev/fuse opens: runs are observed" : refused,
+    struct stat status;
+    bool is_fuse = device >= 0 && fstat(device, &status) == 0 && S_ISCHR(status.st_mode) &&
+                   status.st_rdev == makedev(10, 229); /* Documentation/admin-guide/devices.txt */
+    say("FUSE", is_fuse,
+        is_fuse       ? "/dev/fuse opens: runs are observed"
+        : device >= 0 ? "/dev/fuse is another device"
+                      : refused,
         "every run is sealed: its inputs, by default all of the workspace, are copied, and it "
         "depends "
         "on all of them");

@@ -39,7 +39,7 @@ int command_gc(int argc, char **argv)
         return fail(error);
     g_autofree char *removed = g_format_size_full(result.bytes_removed, G_FORMAT_SIZE_IEC_UNITS);
     g_autofree char *kept = g_format_size_full(result.bytes_kept, G_FORMAT_SIZE_IEC_UNITS);
-    printf("evicted %" G_GUINT64_FORMAT " results; removed %" G_GUINT64_FORMAT
+    printf("evicted %" G_GUINT64_FORMAT " results and puts; removed %" G_GUINT64_FORMAT
            " blobs, %s; kept %" G_GUINT64_FORMAT ", %s\n",
            result.evicted, result.blobs_removed, removed, result.blobs_kept, kept);
     return finish_output(EXIT_OK);

@@ -368,6 +368,18 @@ no_fuse() {
     privately no_fuse
 }
 
+other_fuse() {
+    mount --bind /dev/null /dev/fuse
+    works
+    contains "$(vial doctor || true)" "no   FUSE"
+}
+
+@test "with another device in the place of /dev/fuse" {
+    # shellcheck disable=SC2034
+    OBSERVED=1
+    privately other_fuse
+}
+
 @test "spaces and newlines in the names of workspace, store and TMPDIR" {
     base=$BATS_TEST_TMPDIR/$'a  b\nc'
     export VIAL_STORE=$base/$'st\n ore' TMPDIR=$base/$'tm  p\n'
