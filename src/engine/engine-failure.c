@@ -37,6 +37,7 @@ void failure_unref(struct failure *failure)
     while (failure != NULL && --failure->references == 0) {
         struct failure *cause = failure->cause;
         g_free(failure->text);
+        g_free(failure->place);
         g_free(failure);
         failure = cause;
     }
@@ -61,7 +62,7 @@ char *failure_print(struct engine *engine, const struct failure *failure)
     GString *out = g_string_new(NULL);
     for (; failure != NULL; failure = failure->cause) {
         if (failure->where != NULL)
-            g_ptr_array_add(chain, failure->where);
+            g_ptr_array_add(chain, (gpointer)failure);
         if (failure->text != NULL)
             g_string_append(out, failure->text);
     }
@@ -72,8 +73,11 @@ char *failure_print(struct engine *engine, const struct failure *failure)
                 g_string_append_printf(out, "\n  … %u more", chain->len - 2 * PRINT_CHAIN);
             continue;
         }
+        const struct failure *at = chain->pdata[i];
         g_string_append(out, "\n  in ");
-        instance_print(engine, chain->pdata[i], out);
+        instance_print(engine, at->where, out);
+        if (at->place != NULL)
+            g_string_append_printf(out, ", %s", at->place);
     }
     return g_string_free(out, FALSE);
 }

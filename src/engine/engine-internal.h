@@ -86,6 +86,7 @@ struct failure {
     char *text;            /* of the cause; NULL: it is `cause` */
     struct failure *cause; /* a reference */
     struct instance *where;
+    char *place; /* in the source of the rule; or NULL */
 };
 
 struct activity;

@@ -583,6 +583,16 @@ static void drop(struct engine *engine, struct activity *activity)
     settle(engine, activity);
 }
 
+/* What it asked for has failed. */
+static void fail_after(struct engine *engine, struct activity *activity)
+{
+    const struct engine_rule *rule = engine->plans[activity->instance->plan].rule;
+    struct failure *failure = failure_after(activity->cause, activity->instance);
+    if (activity->task != NULL && rule->operations->where != NULL)
+        failure->place = rule->operations->where(activity->task);
+    settle_failed(engine, activity, failure);
+}
+
 void task_step(struct engine *engine, struct activity *activity)
 {
     bool there = true;
@@ -609,5 +619,5 @@ void task_step(struct engine *engine, struct activity *activity)
     while (there && activity->cause == NULL && activity->pending == 0 && !activity->later)
         there = advance(engine, activity);
     if (there && activity->cause != NULL)
-        settle_failed(engine, activity, failure_after(activity->cause, activity->instance));
+        fail_after(engine, activity);
 }

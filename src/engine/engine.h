@@ -80,6 +80,11 @@ struct engine_operations {
      */
     void (*cancel)(void *task);
     void (*free)(void *task); /* also of one that was cancelled between two resumes */
+    /*
+     * Where the task stands, such as "vial.lua:7", for people to see when what it asked for has
+     * failed; freed by the engine. NULL, also as the answer: nobody knows.
+     */
+    char *(*where)(void *task);
 };
 
 struct engine_rule {

@@ -258,14 +258,28 @@ static void finish(struct task *task, int count, struct engine_step *step)
     step->error = at_place(&rule->place, message);
 }
 
+/* The innermost line of Lua. */
+static struct place task_place(const struct task *task)
+{
+    lua_Debug debug;
+    struct place place = { 0 };
+    for (int level = 0;
+         place.file == NULL && task->thread != NULL && lua_getstack(task->thread, level, &debug);
+         level++)
+        place = vm_place(task->thread, level);
+    return place;
+}
+
+static char *task_where(void *task)
+{
+    struct place place = task_place(task);
+    return place.file == NULL ? NULL : g_strdup_printf("%s:%u", place.file, place.line);
+}
+
 static void fail(struct task *task, int status, struct engine_step *step)
 {
     struct rules *rules = task->rules;
-    lua_Debug debug;
-    rules->error = (struct place){ 0 };
-    for (int level = 0; rules->error.file == NULL && lua_getstack(task->thread, level, &debug);
-         level++)
-        rules->error = vm_place(task->thread, level);
+    rules->error = task_place(task);
     g_autofree char *message = vm_message(rules, task->thread, status);
     step->outcome = ENGINE_FAILED;
     step->error = at_place(rules->error.file != NULL ? &rules->error : &task->rule->place, message);
@@ -329,4 +343,5 @@ const struct engine_operations task_operations = {
     .start = task_start,
     .resume = task_resume,
     .free = task_free,
+    .where = task_where,
 };

@@ -6,8 +6,8 @@
  * Invariants
  *  1. Lua sees nothing that differs between two runs or machines: no files, time, random numbers or
  *     addresses, and tables are walked in the order of their keys.
- *  2. What one rule does cannot be told by another: globals, libraries and what files hold cannot be
- *     changed by a rule.
+ *  2. What one rule does cannot be told by another: globals, libraries and what files hold cannot
+ * be changed by a rule.
  *  3. Whatever a file says, loading it ends, within limits on instructions and memory. A limit that
  *     was reached cannot be caught with pcall.
  *  4. A fault is reported with file and line, and the rest is loaded nevertheless.

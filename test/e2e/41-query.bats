@@ -91,7 +91,7 @@ greetings() {
     same "$output" ""
     same "$stderr" "vial: vial.lua:4: attempt to index a number value (field 'n')
   in b(A{n=7})
-  in top()
+  in top(), vial.lua:6
   in query Top()"
 }
 
