@@ -129,7 +129,9 @@ void declare_record_of(struct rules *rules, const char *name, const char *const 
 
 /* --- rules-intrinsics.c ----------------------------------------------------------------------- */
 
-void intrinsics_declare(struct rules *rules);
+void intrinsics_declare_records(struct rules *rules);
+/* When all others are declared. */
+void intrinsics_declare_rules(struct rules *rules);
 
 /* --- rules-task.c: rules that run ------------------------------------------------------------- */
 

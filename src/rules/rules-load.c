@@ -182,11 +182,12 @@ static void load_first(struct rules *rules, const char *file)
     const char *slash = strrchr(path, '/');
     rules->directory = slash == NULL ? g_strdup("") : g_strndup(path, (gsize)(slash + 1 - path));
     lua_enter(rules);
-    intrinsics_declare(rules);
+    intrinsics_declare_records(rules);
     if (!load_file(rules, rules->lua, path, &error)) {
         g_autofree char *shown = g_strconcat(rules->shown, path, NULL);
         rules_fault(rules, (struct place){ g_intern_string(shown), 0 }, "%s", error->message);
     }
+    intrinsics_declare_rules(rules);
     lua_leave(rules);
     digest_finish(&rules->sources, &rules->digest);
 }

@@ -171,6 +171,20 @@ static void test_failures(void)
     }
 }
 
+static void test_replaced(void)
+{
+    static const char text[] =
+        "rule 'fake' { output = 'ProcessResult', params = { 'Process' }, run = function(process)\n"
+        "  return ProcessResult { stdout = process.argv[1] } end }\n"
+        "rule 'out' { output = 'Out', gets = { { 'ProcessResult', 'Process' } }, run = function()\n"
+        "  return Out { x = get('ProcessResult', Process { argv = { 'echo' } }).stdout } end }\n"
+        "record 'Out' { 'x' } query { output = 'Out' }";
+    struct scene scene;
+    scene_open(&scene, text);
+    assert_asked(&scene, "Out()", "Out{x=\"echo\"}");
+    scene_close(&scene);
+}
+
 static void test_no_run(void)
 {
     struct scene scene;
@@ -188,6 +202,7 @@ int main(int argc, char **argv)
     g_test_add_func("/rules/run/get and get_all", test_gets);
     g_test_add_func("/rules/run/many and deep gets", test_many);
     g_test_add_func("/rules/run/what fails, and where", test_failures);
+    g_test_add_func("/rules/run/a declared rule in place of a built-in one", test_replaced);
     g_test_add_func("/rules/run/queries and rules that cannot run", test_no_run);
     return g_test_run();
 }
