@@ -84,6 +84,7 @@ END
 }
 
 @test "scripts, programs that execute themselves, descriptors, vfork, spawn and threads" {
+    # shellcheck disable=SC2016
     printf '#!/usr/bin/perl -w\nprint "@ARGV $^W $0\\n"\n' >script.pl
     printf '#!./script.pl x\n' >nested
     printf 'int main(void) { return 9; }\n' >nine.c
@@ -124,6 +125,23 @@ print(len(subprocess.run(["z" * 100000, "-c", "echo ${#0}"], executable="/bin/sh
       flush=True)
 END
     alike /usr/bin/python3 calls.py 2>&1
+}
+
+@test "an ordinary user's commands are stopped, and are alike, too" {
+    [[ $(id -u) == 0 ]] || skip "the user is that already"
+    mknod --mode=666 "$BATS_TEST_TMPDIR/fuse" c 10 229
+    # shellcheck disable=SC2016
+    printf 'readlink /proc/$$/exe; bash -c "echo \\$0 \\$UID" name; sh -c "exit 3"; echo $?\n' >look.sh
+    as_user true # hands over what the test made
+    local mode
+    for mode in --trap=all '--trap=all --system=observe' ''; do
+        # shellcheck disable=SC2016,SC2086
+        unshare --mount sh -ec 'mount --bind "$0" /dev/fuse; exec "$@"' "$BATS_TEST_TMPDIR/fuse" \
+            setpriv --reuid 65534 --regid 65534 --clear-groups --no-new-privs \
+            "$BATS_TEST_TMPDIR/bin/vial" run --view --refresh --events events $mode bash look.sh >"$BATS_TEST_TMPDIR/seen"
+        same "$(cat "$BATS_TEST_TMPDIR/seen")" "$(printf '%s\n' /usr/bin/bash 'name 65534' 3)"
+    done
+    same "$(jq -s 'map(select(.event == "trapped") | .stopped == .answered and .stopped > 2)' -c events)" '[true,true]'
 }
 
 @test "readers of a program see its bytes while it is executed by others" {
