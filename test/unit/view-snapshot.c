@@ -317,7 +317,7 @@ static void extended_attributes_of_a_snapshot_stay(struct fixture *fixture, gcon
                                   .size = sizeof get,
                                   .name = "user.a" };
     g_assert_cmpint(ask(&child.asker, &question), ==, 0);
-    g_assert_cmpint(*(const char *)child.asker.request.out, ==, '1');
+    g_assert_cmpuint(*(const guint8 *)child.asker.request.out, ==, '1');
     child_drop(&child);
 }
 
