@@ -6,7 +6,7 @@ load helper
 @test "polyglot: what an edit does not change is memoized, and so is everything once it is taken back" {
     unset VIAL_STORE
     exits 0 "$ROOT/examples/polyglot/demo" "$VIAL"
-    same "$output" "$(cat "$ROOT/test/golden/polyglot.txt")"
+    same "$output" "$(cat "$ROOT/examples/polyglot/expected")"
     same "$stderr" ""
 }
 
