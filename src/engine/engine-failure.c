@@ -48,9 +48,7 @@ void instance_print(struct engine *engine, const struct instance *instance, GStr
     const struct plan *plan = &engine->plans[instance->plan];
     g_string_append_printf(out, "%s(", plan->node->name);
     for (guint i = 0; i < plan->param_count; i++) {
-        struct value *value = datum_value(engine, instance->params[i]);
-        g_autofree char *text =
-            value == NULL ? g_strdup(plan->node->params[i]) : value_print(value, PRINT_VALUE);
+        g_autofree char *text = value_print(datum_value(instance->params[i]), PRINT_VALUE);
         g_string_append_printf(out, "%s%s", i == 0 ? "" : ", ", text);
     }
     g_string_append_c(out, ')');

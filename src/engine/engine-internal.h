@@ -52,7 +52,7 @@ struct datum {
     guint references;
     guint32 id;            /* in the memo; ENGINE_NONE: not there */
     struct value *value;   /* NULL: not loaded yet */
-    const guint8 *encoded; /* in the memo's bytes; NULL: there is `value`, or it is a blob */
+    const guint8 *encoded; /* in the memo's bytes; NULL: there is `value` */
 };
 
 struct known_fact {
@@ -211,7 +211,7 @@ struct datum *datum_take(struct engine *engine,
                          struct value *value); /* a reference; borrows value */
 struct datum *datum_ref(struct datum *datum);
 void datum_unref(struct engine *engine, struct datum *datum);
-struct value *datum_value(struct engine *engine, struct datum *datum); /* borrowed */
+struct value *datum_value(struct datum *datum); /* borrowed */
 
 /* A reference. */
 struct known_fact *fact_take(struct engine *engine, const struct fact *fact);

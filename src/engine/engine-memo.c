@@ -54,6 +54,7 @@ struct memo *memo_new(struct engine *engine)
     make_key(engine, memo->key);
     memo_manifest_init(&memo->manifest);
     memo->chunks = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
+    memo->large = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
     g_autoptr(GBytes) value =
         store_record_get(engine->options.store, STORE_MEMO, memo->key, MEMO_KEY_SIZE);
     if (value != NULL && memo_manifest_decode(value, &memo->manifest, NULL))
@@ -69,6 +70,7 @@ void memo_free(struct memo *memo)
         return;
     memo_manifest_clear(&memo->manifest);
     g_ptr_array_unref(memo->chunks);
+    g_ptr_array_unref(memo->large);
     g_free(memo);
 }
 
@@ -251,6 +253,7 @@ bool memo_answer(struct engine *engine, struct root *roots, gsize count, GError 
 struct loading {
     struct engine *engine;
     GPtrArray *data, *facts, *instances; /* by number; references of the first two */
+    GPtrArray *large;                    /* GBytes *; data point into them */
 };
 
 static bool load_datum(struct loading *loading, const struct memo_entry *entry)
@@ -265,7 +268,15 @@ static bool load_datum(struct loading *loading, const struct memo_entry *entry)
     datum->encoded = entry->data;
     datum->id = loading->data->len;
     g_ptr_array_add(loading->data, datum_ref(datum));
-    return entry->data != NULL || store_has(engine->options.store, &entry->digest);
+    if (entry->data != NULL)
+        return true;
+    /* All values are here once the memo is loaded: none can turn out to be lost later. */
+    GBytes *bytes = store_get(engine->options.store, &entry->digest, NULL);
+    if (bytes == NULL)
+        return false;
+    g_ptr_array_add(loading->large, bytes);
+    datum->encoded = g_bytes_get_data(bytes, NULL);
+    return true;
 }
 
 static bool load_fact(struct loading *loading, const struct memo_entry *entry)
@@ -407,7 +418,8 @@ static void forget_all(struct engine *engine)
 void memo_load(struct engine *engine)
 {
     struct memo *memo = engine->memo;
-    struct loading loading = { engine, g_ptr_array_new(), g_ptr_array_new(), g_ptr_array_new() };
+    struct loading loading = { engine, g_ptr_array_new(), g_ptr_array_new(), g_ptr_array_new(),
+                               memo->large };
     if (memo->loaded)
         return;
     memo->loaded = true;

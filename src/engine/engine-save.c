@@ -42,13 +42,9 @@ static guint32 number_datum(struct saving *saving, struct datum *datum)
 {
     if (datum->id != ENGINE_NONE)
         return datum->id;
-    struct value *value = datum_value(saving->engine, datum);
+    struct value *value = datum_value(datum);
     g_autoptr(GByteArray) bytes = g_byte_array_new();
     struct digest digest;
-    if (value == NULL) {
-        saving->failed = true;
-        return 0;
-    }
     value_encode_to(value, bytes);
     if (bytes->len > MEMO_INLINE_MAX) {
         if (!store_batch_put(saving->batch, bytes->data, bytes->len, &digest, NULL))
@@ -196,7 +192,7 @@ static void save_root(struct saving *saving, const struct root *root)
     reach(engine, instance, marks, note_below, &below);
     struct memo_root record = { .facts = below.facts };
     if (below.kept && memo_merge_facts(below.facts)) {
-        record.value = value_encode(datum_value(engine, instance->value));
+        record.value = value_encode(datum_value(instance->value));
         put_root(saving, root, &record);
     }
     memo_root_clear(&record);

@@ -134,9 +134,9 @@ static void slots_ask(struct engine *engine, struct activity *activity)
     }
 }
 
-static struct value *slot_value(struct engine *engine, const struct slot *slot)
+static struct value *slot_value(const struct slot *slot)
 {
-    return slot->direct != NULL ? slot->direct : datum_value(engine, slot->wait.to->value);
+    return slot->direct != NULL ? slot->direct : datum_value(slot->wait.to->value);
 }
 
 /* --- the end of an activity ------------------------------------------------------------------- */
@@ -294,7 +294,7 @@ static struct instance *follow(struct engine *engine, const struct instance *fro
 {
     const struct plan *target = &engine->plans[link->target];
     if (target->node->kind == GRAPH_PARAM) {
-        *direct = value_ref(datum_value(engine, from->params[link->sources[0].index]));
+        *direct = value_ref(datum_value(from->params[link->sources[0].index]));
         return NULL;
     }
     g_autofree struct datum **params = g_new(struct datum *, target->param_count + 1);
@@ -320,24 +320,6 @@ static void note_edges(struct activity *activity)
     }
     if (activity->edges->len > before)
         g_array_index(activity->edges, struct edge, activity->edges->len - 1).last = true;
-}
-
-/*
- * Values of the memo can turn out to be damaged when they are needed. What they were computed by
- * then runs again. True: nothing is amiss.
- */
-static bool values_are_there(struct engine *engine, struct activity *activity)
-{
-    for (guint i = 0; i < activity->slot_count; i++) {
-        struct slot *slot = &activity->slots[i];
-        if (slot_value(engine, slot) != NULL)
-            continue;
-        slot->wait.to->verified = 0;
-        slot->wait.to->unkept = true;
-        if (!task_ask(engine, &slot->wait))
-            activity->pending++;
-    }
-    return activity->pending == 0;
 }
 
 static int compare_types(gconstpointer a, gconstpointer b)
@@ -415,7 +397,7 @@ static void start_task(struct engine *engine, struct activity *activity)
     const struct engine_rule *rule = engine->plans[activity->instance->plan].rule;
     activity->params = g_new(struct value *, activity->slot_count + 1);
     for (guint i = 0; i < activity->slot_count; i++)
-        activity->params[i] = value_ref(slot_value(engine, &activity->slots[i]));
+        activity->params[i] = value_ref(slot_value(&activity->slots[i]));
     activity->call.reported = g_ptr_array_new_with_free_func(report_free);
     activity->task = rule->operations->start(rule, &activity->call, activity->params);
     slots_clear(engine, activity);
@@ -514,7 +496,7 @@ static bool resume(struct engine *engine, struct activity *activity)
     g_autofree struct value **results = g_new(struct value *, activity->slot_count + 1);
     guint count = activity->slot_count;
     for (guint i = 0; i < count; i++)
-        results[i] = value_ref(slot_value(engine, &activity->slots[i]));
+        results[i] = value_ref(slot_value(&activity->slots[i]));
     note_edges(activity);
     slots_clear(engine, activity);
     struct engine_step step = { 0 };
@@ -533,8 +515,6 @@ static bool advance(struct engine *engine, struct activity *activity)
 {
     if (activity->phase == PHASE_CHECK)
         return check(engine, activity);
-    if (activity->asked && !values_are_there(engine, activity))
-        return true;
     if (activity->phase == PHASE_TASK)
         return resume(engine, activity);
     if (!activity->asked) {

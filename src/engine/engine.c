@@ -320,7 +320,7 @@ static void answer(struct engine *engine, const struct engine_request *request,
         g_autofree char *query = query_text(request);
         out->error = g_strconcat(chain, "\n  in query ", query, NULL);
     } else
-        out->value = value_ref(datum_value(engine, instance->value));
+        out->value = value_ref(datum_value(instance->value));
 }
 
 bool engine_run(struct engine *engine, const struct engine_request *requests, gsize count,
@@ -371,7 +371,7 @@ void instance_describe(struct engine *engine, const struct instance *instance,
     struct value **params = g_new(struct value *, plan->param_count + 1);
     guint32 *dependencies = g_new(guint32, record->edge_count + 1);
     for (guint i = 0; i < plan->param_count; i++)
-        params[i] = datum_value(engine, instance->params[i]);
+        params[i] = datum_value(instance->params[i]);
     for (guint32 i = 0; i < record->edge_count; i++)
         dependencies[i] = record->edges[i].to;
     *out = (struct engine_instance){
@@ -379,7 +379,7 @@ void instance_describe(struct engine *engine, const struct instance *instance,
         .rule = plan->node->name,
         .params = params,
         .param_count = plan->param_count,
-        .value = instance->value == NULL ? NULL : datum_value(engine, instance->value),
+        .value = instance->value == NULL ? NULL : datum_value(instance->value),
         .happening = instance->happening,
         .asked = instance->asked == engine->run,
         .duration = instance->duration,

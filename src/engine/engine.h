@@ -163,6 +163,8 @@ struct engine_result {
 };
 
 /*
+ * Instances that wait for one another fail, and are named, as soon as nothing else goes on.
+ *
  * One run: answer all requests, side by side; results[i] for requests[i]. Facts are asked anew
  * first. The first failure of a request ends that request alone. Returns when nothing runs any
  * more. False: the facts could not be asked for, nothing has run, and results are empty.

@@ -13,7 +13,7 @@ struct memo {
     guint8 key[MEMO_KEY_SIZE];
     struct memo_manifest manifest;
     bool loaded;
-    GPtrArray *chunks;              /* GBytes *: data point into them */
+    GPtrArray *chunks, *large; /* GBytes *: data point into them; large: values by themselves */
     guint32 data, facts, instances; /* how many are numbered */
 };
 
