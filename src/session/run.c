@@ -9,6 +9,7 @@
 #include "cache/cache.h"
 #include "sandbox/sandbox.h"
 #include "session/observed.h"
+#include "session/run-report.h"
 #include "session/session-internal.h"
 
 #include <string.h>
@@ -374,12 +375,6 @@ static bool commit(struct run *run, const struct tree *outputs, const struct res
     return ok;
 }
 
-static void report_missing(struct run *run, const struct result *result)
-{
-    for (char **missing = result->missing; missing != NULL && *missing != NULL; missing++)
-        event_emit(run->session->sink, EVENT_MISSING, { "path", EVENT_TEXT, .text = *missing });
-}
-
 static void remember(struct run *run, const struct result *result, bool stored)
 {
     struct history_entry entry = {
@@ -452,7 +447,7 @@ static bool deliver(struct run *run, GError **error)
     run->out->hit = true;
     run->key = run->found;
     replay(run, out_bytes, err_bytes);
-    report_missing(run, result);
+    report_missing(run->session->sink, result);
     finish(run, result, true);
     return true;
 }
@@ -516,23 +511,6 @@ static bool provide_inputs(struct run *run, bool *changed, GError **error)
     }
     g_propagate_error(error, g_steal_pointer(&local));
     return false;
-}
-
-/* Where the program is, if the caller's PATH leads to it and the sealed one does not. */
-static void hint_at_program(const struct run *run, GError **error)
-{
-    const char *name = run->action->argv[0];
-    g_autofree char *found = strchr(name, '/') == NULL ? g_find_program_in_path(name) : NULL;
-    if (found == NULL)
-        return;
-    bool visible = g_str_has_prefix(found, "/usr/") || g_str_has_prefix(found, "/bin/") ||
-                   g_str_has_prefix(found, "/sbin/");
-    g_autofree char *advice =
-        visible ? g_strdup_printf("it is %s on your PATH: name it so, or add -e PATH", found)
-                : g_strdup_printf("it is %s on your PATH, which a sealed run cannot see", found);
-    g_autofree char *message = g_strdup_printf("%s; %s", (*error)->message, advice);
-    g_free((*error)->message);
-    (*error)->message = g_steal_pointer(&message);
 }
 
 /* Inputs are laid out as files only where they cannot be served, or are to be kept. */
@@ -614,7 +592,7 @@ static bool execute(struct run *run, struct store_batch *batch, GError **error)
     executor_free(executor);
     tell_trapped(run, trap);
     if (!ok && error != NULL && g_error_matches(*error, FAULT, FAULT_NOT_FOUND))
-        hint_at_program(run, error);
+        hint_at_program(run->action->argv[0], error);
     return ok;
 }
 
@@ -707,39 +685,6 @@ static bool store_result(struct run *run, struct store_batch *batch)
     return fail_to_store(run, error);
 }
 
-/* What a run in a view wrote outside of the workspace is gone; whoever counted on it should know.
- */
-static void tell_dropped(struct run *run)
-{
-    char **paths = run->execution.elsewhere;
-    guint count = paths == NULL ? 0 : g_strv_length(paths);
-    if (count == 0)
-        return;
-    g_autoptr(GString) text = g_string_new(NULL);
-    for (guint i = 0; i < MIN(count, 3); i++) {
-        g_autofree char *quoted = path_quote(paths[i]);
-        g_string_append_printf(text, "%s%s", i == 0 ? "" : ", ", quoted);
-    }
-    if (count > 3)
-        g_string_append_printf(text, " and %u more", count - 3);
-    warn(run, "dropped what was written outside the workspace: %s", text->str);
-}
-
-static void trim(struct run *run, bool stored)
-{
-    struct store_gc_result result;
-    guint64 limit = run->request->store_limit;
-    if (!stored || limit == 0 || !cache_trim(run->store, &run->key, limit, &result))
-        return;
-    g_autofree char *size = g_format_size_full(result.bytes_removed, G_FORMAT_SIZE_IEC_UNITS);
-    g_autofree char *text = g_strdup_printf(
-        "the store had outgrown its limit: evicted %" G_GUINT64_FORMAT " results, %s",
-        result.evicted, size);
-    event_emit(run->session->sink, EVENT_EVICTED, { "message", EVENT_TEXT, .text = text },
-               { "results", EVENT_NUMBER, .number = (gint64)result.evicted },
-               { "bytes", EVENT_NUMBER, .number = (gint64)result.bytes_removed });
-}
-
 static bool run_command(struct run *run, GError **error)
 {
     g_autoptr(store_batch) batch = store_batch_new(run->store);
@@ -757,9 +702,10 @@ static bool run_command(struct run *run, GError **error)
         remember(run, result, stored);
         return false;
     }
-    report_missing(run, result);
-    tell_dropped(run);
-    trim(run, stored);
+    report_missing(run->session->sink, result);
+    report_dropped(run->session->sink, run->execution.elsewhere);
+    if (stored)
+        trim_store(run->session->sink, run->store, &run->key, run->request->store_limit);
     run->out->kept = g_steal_pointer(&run->execution.kept);
     finish(run, result, stored);
     run->out->execution = run->execution;
@@ -787,14 +733,10 @@ static bool claim(struct run *run, bool *waited, GError **error)
  * The level is part of the key, and finding it out for certain costs a clone, so the best one is
  * assumed until it fails: a result made at that level is as good on a machine that lacks it.
  */
-static bool lower_level(struct run *run, const GError *cause)
+static bool find_level(struct run *run)
 {
-    if (!run->request->view && g_error_matches(cause, FAULT, FAULT_VIEW)) {
-        run->no_serve = true;
-        return true;
-    }
     if (run->request->view || run->level != SANDBOX_NAMESPACES ||
-        !g_error_matches(cause, FAULT, FAULT_SANDBOX) || sandbox_probe(NULL) == SANDBOX_NAMESPACES)
+        sandbox_probe(NULL) == SANDBOX_NAMESPACES)
         return false;
     run->level = SANDBOX_DIRECTORY;
     for (char **property = run->action->platform; *property != NULL; property++)
@@ -803,6 +745,33 @@ static bool lower_level(struct run *run, const GError *cause)
             *property = g_strconcat("isolation=", sandbox_level_name(run->level), NULL);
         }
     g_clear_pointer(&run->own, own_free);
+    return true;
+}
+
+/* Own outputs are known by the level, too, so that FIFOs may be those of another. */
+static bool lower_level(struct run *run, const GError *cause)
+{
+    if (!run->request->view && g_error_matches(cause, FAULT, FAULT_VIEW)) {
+        run->no_serve = true;
+        return true;
+    }
+    return (g_error_matches(cause, FAULT, FAULT_SANDBOX) ||
+            g_error_matches(cause, FAULT, FAULT_UNSUPPORTED)) &&
+           find_level(run);
+}
+
+/* A dry run does nothing that could fail and so show that the level is lower. */
+static bool foresee(struct run *run, bool hit, GError **error)
+{
+    if (!hit && run->request->view && sandbox_probe(NULL) != SANDBOX_NAMESPACES)
+        return fault_set(error, FAULT_SANDBOX, "this machine refuses the namespaces of a view");
+    if (!hit && find_level(run)) {
+        if (!make_key(run, error))
+            return false;
+        hit = look_up(run);
+    }
+    run->out->hit = hit;
+    run->out->would_run = !hit;
     return true;
 }
 
@@ -841,11 +810,8 @@ static bool attempt(struct run *run, bool *provided, GError **error)
     if (!make_key(run, error))
         return false;
     bool hit = look_up(run);
-    if (run->request->dry_run) {
-        run->out->hit = hit;
-        run->out->would_run = !hit;
-        return true;
-    }
+    if (run->request->dry_run)
+        return foresee(run, hit, error);
     if (!hit && !claim(run, &waited, error))
         return false;
     if (waited)

@@ -132,6 +132,22 @@ works() {
 
 # --- no namespaces ---------------------------------------------------------------------------------
 
+@test "without namespaces a dry run and a FIFO that the command made are judged as a run would" {
+    # shellcheck disable=SC2034
+    OBSERVED=1
+    for _ in 1 2; do
+        exits 0 without_namespaces "$VIAL" run -- mkfifo p
+        [[ -p p ]]
+    done
+    exits 0 without_namespaces "$VIAL" run --dry-run -- mkfifo p
+    contains "$output" "would reuse"
+    rm p
+    exits 0 without_namespaces "$VIAL" run --dry-run -- mkfifo p
+    contains "$output" "would reuse"
+    exits 0 without_namespaces "$VIAL" run --dry-run -- mkfifo q
+    contains "$output" "would run"
+}
+
 @test "without namespaces results are right, and none is given to a sealed run" {
     echo 1 >input
     for expected in run hit; do
