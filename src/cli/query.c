@@ -181,6 +181,8 @@ static int ask(struct engine *engine, const struct engine_request *request, stru
 int query_run(struct query_setup *setup, const char *text, struct value **value)
 {
     g_autoptr(GError) error = NULL;
+    g_clear_pointer(&setup->output, g_free);
+    g_clear_pointer(&setup->params, g_ptr_array_unref);
     if (!rules_evaluate_query(setup->rules, text, &setup->output, &setup->params, &error))
         return fail(error);
     const char *output = setup->output;
