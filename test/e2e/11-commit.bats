@@ -276,3 +276,18 @@ load helper
     same "$(date -r "e/$odd" +%F)" 2001-02-03
     [[ -p e/$odd/fifo && ! -e gone$odd && ! -e moved ]]
 }
+
+@test "--commit decides for observed runs, too, and what they wrote elsewhere is named and dropped" {
+    OBSERVED=1
+    exits 3 vial run --commit=success -- sh -c 'echo x >x; exit 3'
+    [[ ! -e x ]]
+    exits 3 vial run --commit=always -- sh -c 'echo x >x; exit 3'
+    same "$(cat x)" x
+    exits 0 vial run --commit=never -- sh -c 'echo y >y'
+    [[ ! -e y ]]
+    exits 0 vial run -- sh -c 'echo y >y'
+    same "$(cat y)" y
+    exits 0 vial run -- sh -c 'for i in 1 2 3 4 5; do echo >/var/tmp/vial-dropped-$i; done'
+    same "$stderr" 'vial: dropped what was written outside the workspace: /var/tmp/vial-dropped-1, /var/tmp/vial-dropped-2, /var/tmp/vial-dropped-3 and 2 more'
+    [[ ! -e /var/tmp/vial-dropped-1 ]]
+}
