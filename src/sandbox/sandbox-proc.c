@@ -19,6 +19,7 @@ static const struct {
     { "/proc/swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n" },
     { "/proc/partitions", "major minor  #blocks  name\n\n" },
     { "/proc/sys/kernel/random/boot_id", "76696c00-7669-6c00-7669-6c0076696c00\n" },
+    { "/proc/cmdline", "vial\n" },
     { "/proc/vmstat", "" },
     { "/proc/diskstats", "" },
     { "/proc/interrupts", "" },

@@ -75,6 +75,47 @@ static char *own_limits(void)
     return g_string_free(g_steal_pointer(&text), FALSE);
 }
 
+/*
+ * Settings of the kernel that an observed command can read and that stay as somebody has set them:
+ * doc/design/platform.md. Those that the kernel makes of the size of memory are left out, since two
+ * boots of one machine differ in them.
+ */
+static char *own_settings(void)
+{
+    static const char *const names[] = {
+        "fs/aio-max-nr",
+        "fs/nr_open",
+        "fs/pipe-max-size",
+        "fs/protected_fifos",
+        "fs/protected_hardlinks",
+        "fs/protected_regular",
+        "fs/protected_symlinks",
+        "fs/suid_dumpable",
+        "kernel/core_pattern",
+        "kernel/ngroups_max",
+        "kernel/perf_event_paranoid",
+        "kernel/pid_max",
+        "kernel/randomize_va_space",
+        "kernel/unprivileged_userns_clone",
+        "kernel/yama/ptrace_scope",
+        "vm/max_map_count",
+        "vm/mmap_min_addr",
+        "vm/overcommit_memory",
+        "vm/overcommit_ratio",
+    };
+    char text[DIGEST_TEXT_SIZE];
+    struct digest digest;
+    g_autoptr(GString) all = g_string_new(NULL);
+    for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autofree char *path = g_strconcat("/proc/sys/", names[i], NULL);
+        g_autofree char *value = NULL;
+        g_file_get_contents(path, &value, NULL, NULL);
+        g_string_append_printf(all, "%s=%s\n", names[i], value == NULL ? "" : value);
+    }
+    digest_of(all->str, all->len, &digest);
+    return g_strconcat("settings=", digest_print(&digest, text), NULL);
+}
+
 void observed_add_platform(const char *workspace, const char *checkout, char *const *caches,
                            char ***platform)
 {
@@ -84,6 +125,7 @@ void observed_add_platform(const char *workspace, const char *checkout, char *co
     g_ptr_array_add(list, g_strdup_printf("umask=%04o", (unsigned)sandbox_own_mask()));
     g_ptr_array_add(list, own_limits());
     g_ptr_array_add(list, own_processors());
+    g_ptr_array_add(list, own_settings());
     g_ptr_array_add(list, g_strdup_printf("user=%u:%u", (unsigned)geteuid(), (unsigned)getegid()));
     g_ptr_array_add(list, g_strconcat("workspace=", workspace, NULL));
     if (checkout != NULL)
