@@ -69,14 +69,34 @@ static void describe_path(const struct solver *solver, const GArray *path, GStri
     }
 }
 
-static void describe_scope(const struct solver *solver, const struct node *node, GString *out)
+static void describe_scope(const struct solver *solver, const word *scope, GString *out)
 {
-    if (set_size(node->scope, solver->sets.width) == 0) {
+    if (set_size(scope, solver->sets.width) == 0) {
         g_string_append(out, "no param that matters is in scope");
         return;
     }
     g_string_append(out, "in scope: ");
-    set_describe(solver, node->scope, out);
+    set_describe(solver, scope, out);
+}
+
+/* What the sources of a choice have: of a get, its inputs and what the rule does not take itself.
+ */
+static const word *scope_of_sources(struct solver *solver, const struct choice *choice)
+{
+    const struct node *node = node_at(solver, choice->node);
+    if (!choice->key->get || node->kind == NODE_QUERY)
+        return node->scope;
+    word *scope = set_new(&solver->sets);
+    const struct rule *rule = &solver->rules[node->of];
+    memcpy(scope, node->scope, solver->sets.width * sizeof *scope);
+    for (guint i = 0; i < rule->positional; i++) {
+        guint param = solver->param_of[rule->keys[i].output];
+        if (param != NONE)
+            scope[param / 64] &= ~((word)1 << (param % 64));
+    }
+    for (guint i = 0; i < solver->sets.width; i++)
+        scope[i] |= choice->provides[i];
+    return scope;
 }
 
 /* "", or who among the first `length` of the path took this param out of scope. */
@@ -120,7 +140,7 @@ static const struct choice *root_cause(const struct solver *solver, guint id)
     return NULL;
 }
 
-static void describe_cause(const struct solver *solver, guint id, GString *out)
+static void describe_cause(const struct solver *solver, const GArray *path, guint id, GString *out)
 {
     const struct choice *cause = root_cause(solver, id);
     if (cause == NULL) {
@@ -140,11 +160,12 @@ static void describe_cause(const struct solver *solver, guint id, GString *out)
                                "takes %s, which is not in scope and which no rule that "
                                "returns it can make here; ",
                                type);
-    describe_scope(solver, node, out);
+    describe_scope(solver, node->scope, out);
+    describe_consumer(solver, path, cause->key->output, out);
 }
 
-static void describe_source(const struct solver *solver, const struct choice *choice,
-                            const struct source *source, GString *out)
+static void describe_source(const struct solver *solver, const GArray *path,
+                            const struct choice *choice, const struct source *source, GString *out)
 {
     const struct node *node = node_at(solver, source->target);
     g_string_append_printf(out, "\n  rule \"%s\": ", solver->rules[node->of].name);
@@ -155,7 +176,7 @@ static void describe_source(const struct solver *solver, const struct choice *ch
     } else if (source->reason == NEEDS_ITSELF) {
         g_string_append(out, "needs its own result");
     } else {
-        describe_cause(solver, source->target, out);
+        describe_cause(solver, path, source->target, out);
     }
 }
 
@@ -229,7 +250,7 @@ static void report_nothing_returns(struct solver *solver, const GArray *path,
     g_string_append(body, ": no rule returns it");
     if (param) {
         g_string_append(body, ", and no caller provides it (");
-        describe_scope(solver, node, body);
+        describe_scope(solver, node->scope, body);
         describe_consumer(solver, path, choice->key->output, body);
         g_string_append_c(body, ')');
     }
@@ -252,7 +273,7 @@ void errors_no_source(struct solver *solver, const GArray *path, const struct ch
     g_string_append_printf(body, "no source of %s for ", type);
     describe_asker(solver, choice, body);
     g_string_append_printf(body, ": none of the rules that return it fits (");
-    describe_scope(solver, node_at(solver, choice->node), body);
+    describe_scope(solver, scope_of_sources(solver, choice), body);
     describe_consumer(solver, path, choice->key->output, body);
     g_string_append_c(body, ')');
     /* What would fit but for what the get provides is nearest, then what lacks something. */
@@ -260,7 +281,7 @@ void errors_no_source(struct solver *solver, const GArray *path, const struct ch
         for (guint i = 0; i < choice->source_count; i++) {
             const struct source *source = source_at(solver, choice->source + i);
             if (source->reason == reason)
-                describe_source(solver, choice, source, body);
+                describe_source(solver, path, choice, source, body);
         }
     g_autoptr(GPtrArray) candidates = candidates_of(solver, choice, false);
     report(solver, GRAPH_NO_SOURCE, path, choice, candidates, body,

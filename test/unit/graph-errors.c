@@ -33,6 +33,14 @@ static void test_consumed_above(void)
           "rule \"y\" above takes A");
 }
 
+static void test_candidates_that_want_what_was_consumed(void)
+{
+    CHECK("rule y Y A; B C\nrule b B A C\nrule d B A C\nquery Y A", GRAPH_NO_SOURCE, "y",
+          "fits (in scope: C)",
+          "rule \"b\": takes A, which is not in scope here; in scope: C; "
+          "rule \"y\" above takes A as a param, which ends its scope there");
+}
+
 static void test_not_consumed(void)
 {
     CHECK("rule z Z; A B\nrule a A C\nquery Z C", GRAPH_NO_SOURCE, "z", "rule \"z\" (get A <- B)",
@@ -105,6 +113,8 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/graph/errors/a param that nobody provides", test_missing_param);
     g_test_add_func("/graph/errors/a param that was consumed above", test_consumed_above);
+    g_test_add_func("/graph/errors/candidates that want what was consumed",
+                    test_candidates_that_want_what_was_consumed);
     g_test_add_func("/graph/errors/a rule that does not use what a get provides",
                     test_not_consumed);
     g_test_add_func("/graph/errors/why each rule does not fit", test_each_candidate);
