@@ -96,10 +96,30 @@ GBytes *fd_read_all(int descriptor, size_t limit, const char *what, GError **err
     }
 }
 
-static bool copy_in_memory(int from, int to, off_t at, off_t size, const char *what, GError **error)
+/* Between two of these a copy looks whether it is cancelled. */
+#define COPY_STEP ((off_t)32 << 20)
+
+struct copy {
+    int from, to;
+    const char *what;
+    const volatile int *cancel;
+};
+
+static bool is_cancelled(const struct copy *copy, GError **error)
 {
+    if (copy->cancel == NULL || *copy->cancel == 0)
+        return false;
+    return !fault_set(error, FAULT_CANCELLED, "interrupted while copying %s", copy->what);
+}
+
+static bool copy_in_memory(const struct copy *copy, off_t at, off_t size, GError **error)
+{
+    int from = copy->from, to = copy->to;
+    const char *what = copy->what;
     g_autofree char *buffer = g_malloc(1 << 17);
     while (at < size) {
+        if (is_cancelled(copy, error))
+            return false;
         ssize_t count = pread(from, buffer, (size_t)MIN(size - at, 1 << 17), at);
         if (count < 0 && errno == EINTR)
             continue;
@@ -116,8 +136,58 @@ static bool copy_in_memory(int from, int to, off_t at, off_t size, const char *w
     return true;
 }
 
-bool fd_copy(int from, int to, off_t size, const char *what, GError **error)
+void fd_find_data(int file, off_t at, off_t size, off_t *start, off_t *end)
 {
+    *start = lseek(file, at, SEEK_DATA);
+    if (*start < 0) {
+        bool hole = errno == ENXIO && lseek(file, 0, SEEK_END) >= size;
+        *start = hole ? size : at;
+        *end = size;
+        return;
+    }
+    *start = MIN(*start, size);
+    *end = *start < size ? lseek(file, *start, SEEK_HOLE) : size;
+    if (*end < 0 || *end > size)
+        *end = size;
+}
+
+static bool copy_stretch(const struct copy *copy, off_t start, off_t end, GError **error)
+{
+    loff_t in = start, out = start;
+    while (in < end) {
+        if (is_cancelled(copy, error))
+            return false;
+        ssize_t count =
+            copy_file_range(copy->from, &in, copy->to, &out, (size_t)MIN(end - in, COPY_STEP), 0);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0 && (errno == ENOSPC || errno == EDQUOT))
+            return fault_errno(error, errno, "cannot write a copy of %s", copy->what);
+        if (count <= 0) /* refused for these file systems, or a file the kernel reports as empty */
+            return copy_in_memory(copy, in, end, error);
+    }
+    return true;
+}
+
+static bool copy_stretches(const struct copy *copy, off_t size, GError **error)
+{
+    off_t start, end, offset = lseek(copy->from, 0, SEEK_CUR);
+    bool ok = true;
+    for (off_t at = 0; ok && at < size; at = end) {
+        fd_find_data(copy->from, at, size, &start, &end);
+        ok = copy_stretch(copy, start, end, error);
+        if (ok && start == size && ftruncate(copy->to, size) < 0)
+            ok = fault_errno(error, errno, "cannot write a copy of %s", copy->what);
+    }
+    if (offset >= 0)
+        lseek(copy->from, offset, SEEK_SET);
+    return ok;
+}
+
+bool fd_copy(int from, int to, off_t size, const char *what, const volatile int *cancel,
+             GError **error)
+{
+    const struct copy copy = { from, to, what, cancel };
     struct stat status;
     if (ioctl(to, FICLONE, from) == 0) { /* all of it, however long it is by now */
         if (fstat(to, &status) < 0 || (status.st_size > size && ftruncate(to, size) < 0))
@@ -125,17 +195,7 @@ bool fd_copy(int from, int to, off_t size, const char *what, GError **error)
         return status.st_size >= size ||
                fault_set(error, FAULT_CHANGED, "%s became shorter while it was read", what);
     }
-    loff_t in = 0, out = 0;
-    while (in < size) {
-        ssize_t count = copy_file_range(from, &in, to, &out, (size_t)(size - in), 0);
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count < 0 && (errno == ENOSPC || errno == EDQUOT))
-            return fault_errno(error, errno, "cannot write a copy of %s", what);
-        if (count <= 0) /* refused for these file systems, or a file the kernel reports as empty */
-            return copy_in_memory(from, to, in, size, what, error);
-    }
-    return true;
+    return copy_stretches(&copy, size, error);
 }
 
 /* --- files that appear complete --------------------------------------------------------------- */

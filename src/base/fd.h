@@ -31,9 +31,18 @@ GBytes *fd_read_all(int descriptor, size_t limit, const char *what, GError **err
 
 /*
  * Copy `size` bytes from offset 0 of `from` to offset 0 of `to` (a new, empty file): reflink, then
- * copy_file_range, then read and write. A source that ends early is FAULT_CHANGED.
+ * copy_file_range, then read and write. Holes stay holes. A source that ends early is
+ * FAULT_CHANGED; *cancel (may be NULL) raised is FAULT_CANCELLED.
  */
-bool fd_copy(int from, int to, off_t size, const char *what, GError **error);
+bool fd_copy(int from, int to, off_t size, const char *what, const volatile int *cancel,
+             GError **error);
+
+/*
+ * The first stretch of data at or after `at` in a file of `size` bytes, [*start, *end); what lies
+ * before it is a hole, and *start == size means that all is. Where the file system cannot tell, or
+ * the file is shorter by now, all is data. Moves the file's offset.
+ */
+void fd_find_data(int file, off_t at, off_t size, off_t *start, off_t *end);
 
 /*
  * A new file in `directory`, to be filled and published: it has no name, so that nothing is left of

@@ -106,7 +106,8 @@ static bool put_path(struct putting *putting, const char *path, struct tree_entr
     autofd int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file < 0)
         return fault_errno(error, errno, "cannot put %s", path);
-    return store_batch_put_file(putting->batch, file, status.st_size, path, &out->digest, error);
+    return store_batch_put_file(putting->batch, file, status.st_size, path, &interrupt,
+                                &out->digest, error);
 }
 
 static void entry_clear(struct tree_entry *entry)

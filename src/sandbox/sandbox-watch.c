@@ -118,7 +118,7 @@ static bool store_stream(struct watch *watch, struct spool *spool, struct digest
     if (spool->file < 0)
         return store_batch_put(batch, spool->bytes->data, spool->bytes->len, out, error);
     lseek(spool->file, 0, SEEK_SET);
-    return store_batch_put_file(batch, spool->file, spool->size, "the command's output", out,
+    return store_batch_put_file(batch, spool->file, spool->size, "the command's output", NULL, out,
                                 error);
 }
 

@@ -19,8 +19,9 @@ struct present {
     char target[PATH_MAX];   /* what `entry` points to */
 };
 
-/* False: something that no tree holds, or that cannot be read. */
-bool present_look(int directory, const char *name, struct present *out);
+/* False: something that no tree holds, or that cannot be read; or *cancel (may be NULL) is raised.
+ */
+bool present_look(int directory, const char *name, const volatile int *cancel, struct present *out);
 
 /* A place in the workspace. What lies there is replaced only while it is still `present`. */
 struct place {
@@ -46,6 +47,10 @@ bool place_file(const struct place *place, int source, const struct tree_entry *
                 const struct dress *dress, GError **error);
 bool place_blob(const struct place *place, struct store *store, const struct tree_entry *entry,
                 const struct dress *dress, GError **error);
+
+/* The same with the content in `file`, which has no name yet and is dressed here. */
+bool place_ready(const struct place *place, int file, const struct tree_entry *entry,
+                 const struct dress *dress, GError **error);
 bool place_hard_link(const struct place *place, int directory, const char *name, GError **error);
 /* `mtime` in ns since the epoch; 0: now. */
 bool place_symlink(const struct place *place, const char *target, gint64 mtime, GError **error);
@@ -60,10 +65,22 @@ bool replace_attributes(int file, const char *path, const struct output_extra *e
                         GError **error);
 
 /*
+ * Large outputs are copied into files without names before anything in the workspace is changed:
+ * char *path -> descriptor. What cannot be is copied when its turn comes. False: FAULT_CANCELLED.
+ */
+struct commit;
+GHashTable *stage_new(void);
+bool stage_wants(GHashTable *staged, const struct tree_entry *entry);
+bool stage_file(GHashTable *staged, const struct commit *commit, const char *path,
+                const struct tree_entry *entry, GError **error);
+
+/* The file for `path`, to be closed, if it can be linked in `directory`; else -1. */
+int stage_take(GHashTable *staged, const char *path, int directory);
+
+/*
  * Copy what no tree holds of what lies in commit->source. is_older() says of something there that
  * nobody else has changed it meanwhile.
  */
-struct commit;
 bool commit_raw(struct commit *commit, bool (*is_older)(void *user, const struct stat *status),
                 void *user, GError **error);
 

@@ -95,7 +95,7 @@ static bool copy_file(struct raw *raw, int from, int to, const char *name, const
     if (file < 0)
         return failed(raw, "cannot write", path);
     GError *error = NULL;
-    if (fd_copy(source, file, status.st_size, path, &error) && dress(source, file, &status) &&
+    if (fd_copy(source, file, status.st_size, path, NULL, &error) && dress(source, file, &status) &&
         fd_publish(to, file, &temporary, name)) {
         raw->commit->written++;
         return true;

@@ -5,6 +5,7 @@
 #include "base/wire.h"
 #include "session/commit-internal.h"
 #include "store/materialize.h"
+#include "store/pump.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,22 +19,24 @@
 
 /* --- what lies there -------------------------------------------------------------------------- */
 
-static bool hash_file(int directory, const char *name, struct digest *out)
+static bool hash_file(int directory, const char *name, const struct stat *status,
+                      const volatile int *cancel, struct digest *out)
 {
     autofd int file = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     g_autofree char *buffer = g_malloc(1 << 17);
-    struct digest_context context;
-    gssize count;
-    if (file < 0)
-        return false;
-    digest_init(&context);
-    while ((count = fd_read_full(file, buffer, 1 << 17, name, NULL)) > 0)
-        digest_update(&context, buffer, (size_t)count);
-    digest_finish(&context, out);
-    return count == 0;
+    const struct pump bytes = {
+        .from = file,
+        .to = -1,
+        .size = status->st_size,
+        .what = name,
+        .cancel = cancel,
+        .buffer = buffer,
+        .buffer_size = 1 << 17,
+    };
+    return file >= 0 && pump_bytes(&bytes, out, NULL) == PUMP_DONE;
 }
 
-bool present_look(int directory, const char *name, struct present *out)
+bool present_look(int directory, const char *name, const volatile int *cancel, struct present *out)
 {
     out->entry = (struct tree_entry){ 0 };
     out->exists = fstatat(directory, name, &out->status, AT_SYMLINK_NOFOLLOW) == 0;
@@ -43,7 +46,7 @@ bool present_look(int directory, const char *name, struct present *out)
     case S_IFREG:
         out->entry.kind = TREE_FILE;
         out->entry.executable = (out->status.st_mode & S_IXUSR) != 0;
-        return hash_file(directory, name, &out->entry.digest);
+        return hash_file(directory, name, &out->status, cancel, &out->entry.digest);
     case S_IFLNK: {
         ssize_t size = readlinkat(directory, name, out->target, sizeof out->target - 1);
         out->target[MAX(size, 0)] = '\0';
@@ -186,8 +189,11 @@ bool replace_attributes(int file, const char *path, const struct output_extra *e
 static void punch_holes(int file, gint64 size)
 {
     g_autofree char *buffer = g_malloc(HOLE_SIZE);
-    for (gint64 at = 0; at + HOLE_SIZE <= size; at += HOLE_SIZE) {
-        if (pread(file, buffer, HOLE_SIZE, at) != HOLE_SIZE)
+    off_t start, end;
+    for (off_t at = 0; at + HOLE_SIZE <= size; at += HOLE_SIZE) {
+        fd_find_data(file, at, size, &start, &end);
+        at = start - start % HOLE_SIZE; /* what is a hole already */
+        if (at + HOLE_SIZE > size || pread(file, buffer, HOLE_SIZE, at) != HOLE_SIZE)
             return;
         bool zero = *buffer == '\0' && memcmp(buffer, buffer + 1, HOLE_SIZE - 1) == 0;
         if (zero && fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, HOLE_SIZE) < 0)
@@ -243,7 +249,7 @@ bool place_file(const struct place *place, int source, const struct tree_entry *
     autofd int to = fd_create_unnamed(place->directory, 0600, &temporary);
     if (to < 0)
         return fault_errno(error, errno, "cannot write %s", place->what);
-    if (fd_copy(from, to, entry->digest.size, place->what, error) &&
+    if (fd_copy(from, to, entry->digest.size, place->what, NULL, error) &&
         dress_file(to, place, dress, entry->digest.size, error))
         return publish(place, to, &temporary, error);
     fd_discard(place->directory, &temporary);
@@ -257,11 +263,19 @@ bool place_blob(const struct place *place, struct store *store, const struct tre
     autofd int to = fd_create_unnamed(place->directory, 0600, &temporary);
     if (to < 0)
         return fault_errno(error, errno, "cannot write %s", place->what);
-    if (store_copy_blob(store, &entry->digest, to, place->what, error) &&
+    if (store_copy_blob(store, &entry->digest, to, place->what, NULL, error) &&
         dress_file(to, place, dress, entry->digest.size, error))
         return publish(place, to, &temporary, error);
     fd_discard(place->directory, &temporary);
     return false;
+}
+
+bool place_ready(const struct place *place, int file, const struct tree_entry *entry,
+                 const struct dress *dress, GError **error)
+{
+    g_autofree char *temporary = NULL;
+    return dress_file(file, place, dress, entry->digest.size, error) &&
+           publish(place, file, &temporary, error);
 }
 
 bool place_hard_link(const struct place *place, int directory, const char *name, GError **error)

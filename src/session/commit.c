@@ -33,6 +33,7 @@ struct work {
     GHashTable *fifos;   /* const char *: FIFOs of an earlier run of it */
     GHashTable *looked;  /* char * -> struct looked: read before anything was written */
     GHashTable *unseen;  /* char * -> 1: lies there, 2: and was reported, 0: does not */
+    GHashTable *staged;  /* stage_new() */
     GPtrArray *sealed;   /* char *: directories whose mode, attributes and time come last */
     GHashTable *timed;   /* char *: those of them whose time is the command's */
     GHashTable *changed; /* set of struct link: old files and directories whose names we take */
@@ -297,7 +298,7 @@ static bool link_output(struct work *work, const struct place *place,
         return false;
     autofd int directory =
         fd_open_beneath(work->commit->session->root_fd, parent, O_RDONLY | O_DIRECTORY, 0);
-    return directory >= 0 && present_look(directory, base_name(first), &present) &&
+    return directory >= 0 && present_look(directory, base_name(first), NULL, &present) &&
            present.exists && same(&present.entry, entry) &&
            place_hard_link(place, directory, base_name(first), NULL);
 }
@@ -310,6 +311,9 @@ static bool write_file(struct work *work, const struct place *place, const struc
     if (extra != NULL && extra->hard_link != NULL &&
         link_output(work, place, entry, extra->hard_link))
         return true;
+    autofd int ready = stage_take(work->staged, place->path, place->directory);
+    if (ready >= 0)
+        return place_ready(place, ready, entry, &dress, error);
     if (work->commit->source >= 0)
         return place_file(place, work->commit->source, entry, &dress, error);
     return place_blob(place, work->commit->store, entry, &dress, error);
@@ -429,7 +433,7 @@ static bool keep_entry(struct work *work, const char *path, const struct tree_en
     const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, fd_timespec(extra->mtime) };
     bool retime = work->commit->times && extra->mtime > 0;
     bool same_mode = (present.status.st_mode & 07777) == extra->mode;
-    if ((!retime && same_mode) || !present_look(parent, name, &present) ||
+    if ((!retime && same_mode) || !present_look(parent, name, NULL, &present) ||
         !same(&present.entry, entry))
         return true;
     return ((same_mode || fchmodat(parent, name, extra->mode, 0) == 0) &&
@@ -452,7 +456,7 @@ static bool look(struct work *work, int parent, const char *path, struct present
         now.st_dev != looked->status.st_dev || now.st_ino != looked->status.st_ino ||
         now.st_size != looked->status.st_size || now.st_mode != looked->status.st_mode ||
         fd_nanoseconds(now.st_ctim) != fd_nanoseconds(looked->status.st_ctim))
-        return present_look(parent, base_name(path), out);
+        return present_look(parent, base_name(path), NULL, out);
     *out = (struct present){ .exists = true, .status = now, .entry = looked->entry };
     return true;
 }
@@ -464,12 +468,23 @@ static bool is_there(struct work *work, const char *path, const struct tree_entr
     int parent = open_parent(work, path);
     if (parent < 0 || fstatat(parent, base_name(path), &present.status, AT_SYMLINK_NOFOLLOW) < 0 ||
         !S_ISREG(present.status.st_mode) || present.status.st_size != entry->digest.size ||
-        !present_look(parent, base_name(path), &present) || present.entry.kind != TREE_FILE)
+        !present_look(parent, base_name(path), work->commit->cancel, &present) ||
+        present.entry.kind != TREE_FILE)
         return false;
     struct looked *looked = g_new(struct looked, 1);
     *looked = (struct looked){ present.status, present.entry };
     g_hash_table_replace(work->looked, g_strdup(path), looked);
     return same(&present.entry, entry);
+}
+
+/* While nothing is written, the whole commit can still be left. */
+static bool is_cancelled(struct work *work)
+{
+    const volatile int *cancel = work->commit->cancel;
+    if (work->error == NULL && cancel != NULL && *cancel != 0)
+        fault_set(&work->error, FAULT_CANCELLED, "interrupted: nothing is written to %s",
+                  work->commit->session->root);
+    return work->error != NULL;
 }
 
 static bool check_output(const char *path, const struct tree_entry *entry, void *user)
@@ -480,7 +495,8 @@ static bool check_output(const char *path, const struct tree_entry *entry, void 
         return true;
     const struct tree_entry *before = captured(work->commit, path, &covered);
     return (before != NULL && same(before, entry)) || is_there(work, path, entry) ||
-           store_check_blob(work->commit->store, &entry->digest, path, &work->error);
+           (!is_cancelled(work) && store_check_blob(work->commit->store, &entry->digest, path,
+                                                    work->commit->cancel, &work->error));
 }
 
 /*
@@ -492,6 +508,27 @@ static bool outputs_are_whole(struct work *work)
     if (work->commit->source < 0)
         tree_walk(work->commit->outputs, check_output, work);
     return work->error == NULL;
+}
+
+static bool stage_output(const char *path, const struct tree_entry *entry, void *user)
+{
+    struct work *work = user;
+    bool covered;
+    if (!stage_wants(work->staged, entry))
+        return true;
+    const struct tree_entry *before = captured(work->commit, path, &covered);
+    return (before != NULL && same(before, entry)) || is_there(work, path, entry) ||
+           (!is_cancelled(work) &&
+            stage_file(work->staged, work->commit, path, entry, &work->error));
+}
+
+/* What takes long comes first: from here on a commit that is interrupted is completed. */
+static bool is_ready(struct work *work)
+{
+    if (!outputs_are_whole(work))
+        return false;
+    tree_walk(work->commit->outputs, stage_output, work);
+    return !is_cancelled(work);
 }
 
 static bool commit_entry(struct work *work, const char *path, const struct tree_entry *entry,
@@ -553,7 +590,7 @@ static bool commit_fifo(struct work *work, const struct output_extra *extra, GEr
     int parent = make_parent(work, extra->path, error);
     if (parent < 0)
         return *error == NULL;
-    bool readable = present_look(parent, base_name(extra->path), &present);
+    bool readable = present_look(parent, base_name(extra->path), NULL, &present);
     if (present.exists && S_ISFIFO(present.status.st_mode))
         return !work->commit->exact ||
                fchmodat(parent, base_name(extra->path), extra->mode, 0) == 0 ||
@@ -638,7 +675,7 @@ static bool commit_deletion(struct work *work, const char *path, GError **error)
     if (parent < 0)
         return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ||
                failed(error, "cannot open the directory of", path);
-    bool readable = present_look(parent, base_name(path), &present);
+    bool readable = present_look(parent, base_name(path), NULL, &present);
     if (!present.exists || !may_replace(work, path, &present, readable))
         return true;
     bool directory = S_ISDIR(present.status.st_mode);
@@ -734,6 +771,7 @@ static void work_init(struct work *work, struct commit *commit)
         .fifos = g_hash_table_new(g_str_hash, g_str_equal),
         .looked = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free),
         .unseen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
+        .staged = stage_new(),
         .sealed = g_ptr_array_new_with_free_func(g_free),
         .timed = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
         .changed = g_hash_table_new_full(link_hash, link_equal, g_free, NULL),
@@ -760,6 +798,7 @@ static void work_release(struct work *work)
     g_hash_table_unref(work->fifos);
     g_hash_table_unref(work->looked);
     g_hash_table_unref(work->unseen);
+    g_hash_table_unref(work->staged);
     g_ptr_array_unref(work->sealed);
     g_hash_table_unref(work->timed);
     g_hash_table_unref(work->changed);
@@ -786,7 +825,7 @@ bool commit_outputs(struct commit *commit, GError **error)
 {
     struct work work;
     work_init(&work, commit);
-    if (outputs_are_whole(&work))
+    if (is_ready(&work))
         commit_all(&work);
     work_release(&work);
     if (work.error != NULL)

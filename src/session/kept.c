@@ -26,7 +26,7 @@ static bool put_content(struct session *session, struct store *store, struct sto
                                       O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
     return file >= 0 && fstat(file, &status) == 0 && S_ISREG(status.st_mode) &&
            status.st_size == fact->value.digest.size &&
-           store_batch_put_file(batch, file, status.st_size, fact->path, &found, NULL) &&
+           store_batch_put_file(batch, file, status.st_size, fact->path, NULL, &found, NULL) &&
            digest_equal(&found, &fact->value.digest);
 }
 

@@ -53,6 +53,7 @@ struct run {
     char *failure;       /* what the store said */
     enum sandbox_level level;
     bool no_serve; /* inputs could not be served */
+    bool heard;    /* it was the command that was interrupted, and has done with it as it liked */
 };
 
 static void run_clear(struct run *run)
@@ -365,6 +366,7 @@ static bool commit(struct run *run, const struct tree *outputs, const struct res
                      selection_names(run->session, run->request->outputs, ".git"),
         .began = run->began,
         .newest = run->newest,
+        .cancel = run->heard ? NULL : run->request->interrupt,
     };
     bool ok = commit_outputs(&commit, error);
     event_emit(run->session->sink, EVENT_COMMITTED,
@@ -590,6 +592,7 @@ static bool execute(struct run *run, struct store_batch *batch, GError **error)
                { "level", EVENT_TEXT, .text = sandbox_level_name(run->level) });
     bool ok = executor_run(executor, &request, &run->execution, error);
     executor_free(executor);
+    run->heard = interrupted(run);
     tell_trapped(run, trap);
     if (!ok && error != NULL && g_error_matches(*error, FAULT, FAULT_NOT_FOUND))
         hint_at_program(run->action->argv[0], error);
@@ -863,7 +866,9 @@ bool run_with_input(struct session *session, const struct run_request *request,
         .store = session->store,
         .execution = { .directory = -1 },
     };
+    stat_cache_heed(session->stats, request->interrupt);
     bool ok = make_action(&run, error) && observe(&run, error) && look_up_or_run(&run, error);
+    stat_cache_heed(session->stats, NULL);
     run_clear(&run);
     return ok;
 }

@@ -78,6 +78,7 @@ struct input {
     int descriptor; /* on a regular file; -1: there are none */
     off_t start;
     struct digest digest;
+    const volatile int *interrupt; /* executor.h */
 };
 
 /* Of request->stdin_file (relative to the process's directory), else of descriptor 0 if that is a
@@ -131,6 +132,7 @@ struct commit {
     int source;     /* where outputs lie as files, or -1: in the store */
     gint64 began;   /* when capture began, ns since the epoch */
     gint64 newest;  /* newest mtime of an input, ns */
+    const volatile int *cancel; /* raised before anything was written: FAULT_CANCELLED; or NULL */
     guint64 written, deleted, unchanged, kept; /* counted */
 };
 

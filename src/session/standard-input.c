@@ -27,14 +27,17 @@ static bool rewind_input(const struct input *input, GError **error)
            fault_errno(error, errno, "cannot rewind %s", what);
 }
 
-static bool hash(struct input *input, GError **error)
+static bool hash(struct input *input, const volatile int *interrupt, GError **error)
 {
     g_autofree char *buffer = g_malloc(1 << 16);
     struct digest_context context;
     gssize count;
     digest_init(&context);
-    while ((count = fd_read_full(input->descriptor, buffer, 1 << 16, what, error)) > 0)
+    while ((count = fd_read_full(input->descriptor, buffer, 1 << 16, what, error)) > 0) {
         digest_update(&context, buffer, (size_t)count);
+        if (interrupt != NULL && *interrupt != 0)
+            return fault_set(error, FAULT_CANCELLED, "interrupted while reading %s", what);
+    }
     digest_finish(&context, &input->digest);
     return count == 0 && rewind_input(input, error);
 }
@@ -103,10 +106,12 @@ static bool open_file(const char *file, struct input *input, GError **error)
 bool input_open(const struct run_request *request, struct input *out, GError **error)
 {
     const char *file = request->stdin_file;
-    *out = (struct input){ .descriptor = -1, .digest = *digest_empty() };
+    *out = (struct input){ .descriptor = -1,
+                           .digest = *digest_empty(),
+                           .interrupt = request->interrupt };
     bool ok =
         file != NULL ? open_file(file, out, error) : open_inherited(out, request->interrupt, error);
-    if (ok && (out->descriptor < 0 || hash(out, error)))
+    if (ok && (out->descriptor < 0 || hash(out, request->interrupt, error)))
         return true;
     input_close(out);
     return false;
@@ -117,8 +122,8 @@ bool input_put(const struct input *input, struct store_batch *batch, GError **er
     struct digest found;
     if (input->digest.size == 0)
         return true;
-    bool ok =
-        store_batch_put_file(batch, input->descriptor, input->digest.size, what, &found, error);
+    bool ok = store_batch_put_file(batch, input->descriptor, input->digest.size, what,
+                                   input->interrupt, &found, error);
     if (!rewind_input(input, ok ? error : NULL) || !ok) /* also for those who read after vial */
         return false;
     return digest_equal(&found, &input->digest) ||

@@ -138,6 +138,8 @@ bool stat_reader_next(struct stat_reader *reader, struct stat_entry *out);
 #define STAT_KEY_SIZE 16
 void stat_cache_key(guint8 key[STAT_KEY_SIZE], guint64 device, guint64 inode);
 
+const volatile int *stat_cache_cancel(const struct stat_cache *cache);
+
 /* The record of a directory, or NULL; and one to be flushed (takes `record`). */
 GBytes *stat_cache_get(struct stat_cache *cache, guint64 device, guint64 inode);
 void stat_cache_put(struct stat_cache *cache, guint64 device, guint64 inode, GByteArray *record);

@@ -7,6 +7,7 @@
  * and after its bytes; the two must agree.
  */
 #include "store/capture-walk.h"
+#include "store/pump.h"
 
 #include "base/fd.h"
 #include "base/path.h"
@@ -39,22 +40,21 @@ static char *quote(const struct reading *reading, const struct entry *entry)
 /* --- bytes ------------------------------------------------------------------------------------ */
 
 /* Hash `size` bytes and see the end of the file. */
-static enum outcome hash_only(struct crew *crew, int file, gint64 size, struct scratch *scratch,
-                              struct digest *out, const char *what, GError **error)
+static enum outcome hash_only(const volatile int *cancel, int file, gint64 size,
+                              struct scratch *scratch, struct digest *out, const char *what,
+                              GError **error)
 {
-    struct digest_context context;
-    digest_init(&context);
-    for (;;) {
-        gssize count = fd_read_full(file, scratch->bytes, SCRATCH_SIZE, what, error);
-        if (count < 0)
-            return OUTCOME_FAILED;
-        digest_update(&context, scratch->bytes, (size_t)count);
-        if (count < SCRATCH_SIZE)
-            break;
-        if (context.size > size || (crew != NULL && crew_stopped(crew)))
-            return OUTCOME_CHANGED;
-    }
-    digest_finish(&context, out);
+    const struct pump bytes = {
+        .from = file,
+        .to = -1,
+        .size = size,
+        .what = what,
+        .cancel = cancel,
+        .buffer = scratch->bytes,
+        .buffer_size = SCRATCH_SIZE,
+    };
+    if (pump_bytes(&bytes, out, error) != PUMP_DONE)
+        return OUTCOME_FAILED;
     return out->size == size ? OUTCOME_DONE : OUTCOME_CHANGED;
 }
 
@@ -76,7 +76,8 @@ static enum outcome put_large(struct reading *reading, int file, gint64 size, st
                               const char *what, GError **error)
 {
     g_autoptr(GError) problem = NULL;
-    if (store_batch_put_file(reading->walk->request->batch, file, size, what, out, &problem))
+    if (store_batch_put_file(reading->walk->request->batch, file, size, what,
+                             reading->walk->request->cancel, out, &problem))
         return OUTCOME_DONE;
     if (g_error_matches(problem, FAULT, FAULT_CHANGED))
         return OUTCOME_CHANGED;
@@ -89,7 +90,8 @@ static enum outcome read_bytes(struct reading *reading, const struct entry *entr
 {
     g_autofree char *what = quote(reading, entry);
     if (reading->walk->request->batch == NULL)
-        return hash_only(reading->crew, file, size, reading->scratch, out, what, error);
+        return hash_only(reading->walk->request->cancel, file, size, reading->scratch, out, what,
+                         error);
     if (size < SCRATCH_SIZE)
         return put_small(reading, file, size, out, what, error);
     return put_large(reading, file, size, out, what, error);
@@ -385,7 +387,8 @@ static enum outcome digest_once(struct stat_cache *cache, const char *path, cons
     if (cache != NULL && recall(cache, &before, out))
         return OUTCOME_DONE;
     g_autofree struct scratch *scratch = g_new(struct scratch, 1);
-    enum outcome outcome = hash_only(NULL, file, before.st_size, scratch, out, what, error);
+    enum outcome outcome =
+        hash_only(stat_cache_cancel(cache), file, before.st_size, scratch, out, what, error);
     if (outcome != OUTCOME_DONE)
         return outcome;
     if (fstat(file, &after) < 0)

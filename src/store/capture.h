@@ -25,6 +25,8 @@ typedef struct stat_cache stat_cache;
 struct stat_cache *stat_cache_new(struct store *store);
 void stat_cache_free(struct stat_cache *cache);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(stat_cache, stat_cache_free)
+/* From now on *cancel raised ends the hashing of a file, which counts as changed; NULL: nothing. */
+void stat_cache_heed(struct stat_cache *cache, const volatile int *cancel);
 bool stat_cache_dirty(const struct stat_cache *cache);
 void stat_cache_flush(struct stat_cache *cache, struct store_batch *batch);
 

@@ -6,6 +6,7 @@
 #include "base/fd.h"
 #include "base/path.h"
 #include "store/materialize.h"
+#include "store/pump.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -99,23 +100,24 @@ static bool report_damage(const struct blob_file *file, GError **error)
 /* Hash what is behind `from`; write it to `to` on the way unless that is -1. */
 static bool pump(const struct blob_file *file, int from, int to, GError **error)
 {
-    struct digest_context context;
+    g_autoptr(GError) cause = NULL;
     struct digest found;
-    digest_init(&context);
-    for (;;) {
-        gssize count = fd_read_full(from, file->buffer, BLOB_BUFFER_SIZE, file->what, NULL);
-        if (count < 0)
-            return report_damage(file, error);
-        digest_update(&context, file->buffer, (size_t)count);
-        if (to >= 0 && !fd_write_all(to, file->buffer, (size_t)count, file->what, error))
-            return false;
-        if (count < BLOB_BUFFER_SIZE || context.size > file->digest->size)
-            break;
-        if (file->cancel != NULL && *file->cancel != 0)
-            return fault_set(error, FAULT_CANCELLED, "interrupted while writing %s", file->what);
+    const struct pump bytes = {
+        .from = from,
+        .to = to,
+        .size = file->digest->size,
+        .what = file->what,
+        .to_what = file->what,
+        .cancel = file->cancel,
+        .buffer = file->buffer,
+        .buffer_size = BLOB_BUFFER_SIZE,
+    };
+    enum pump_end end = pump_bytes(&bytes, &found, &cause);
+    if (end == PUMP_UNWRITABLE || end == PUMP_CANCELLED) {
+        g_propagate_error(error, g_steal_pointer(&cause));
+        return false;
     }
-    digest_finish(&context, &found);
-    return digest_equal(&found, file->digest) || report_damage(file, error);
+    return (end == PUMP_DONE && digest_equal(&found, file->digest)) || report_damage(file, error);
 }
 
 bool store_is_compiled(const void *start, size_t size)
@@ -149,7 +151,7 @@ static bool fill(const struct blob_file *file, int to, bool *compiled, GError **
     *compiled = pread(from, start, sizeof start, 0) == sizeof start &&
                 store_is_compiled(start, sizeof start);
     if (is_verified(file->digest, from))
-        return fd_copy(from, to, (off_t)file->digest->size, file->what, error);
+        return fd_copy(from, to, (off_t)file->digest->size, file->what, file->cancel, error);
     if (ioctl(to, FICLONE, from) == 0)
         return pump(file, to, -1, error);
     return pump(file, from, to, error);
@@ -213,7 +215,7 @@ int blob_replace(const struct blob_file *file, GError **error)
 }
 
 bool store_check_blob(struct store *store, const struct digest *digest, const char *what,
-                      GError **error)
+                      const volatile int *cancel, GError **error)
 {
     if (digest->size <= WHOLE_SIZE) {
         g_autoptr(GBytes) bytes = store_get(store, digest, error);
@@ -221,7 +223,7 @@ bool store_check_blob(struct store *store, const struct digest *digest, const ch
     }
     g_autofree guint8 *buffer = g_malloc(BLOB_BUFFER_SIZE);
     const struct blob_file file = {
-        .store = store, .digest = digest, .what = what, .buffer = buffer
+        .store = store, .digest = digest, .what = what, .cancel = cancel, .buffer = buffer
     };
     autofd int object = store_open_blob(store, digest, error);
     if (object < 0 || !pump(&file, object, -1, error))
@@ -231,11 +233,11 @@ bool store_check_blob(struct store *store, const struct digest *digest, const ch
 }
 
 bool store_copy_blob(struct store *store, const struct digest *digest, int to, const char *what,
-                     GError **error)
+                     const volatile int *cancel, GError **error)
 {
     g_autofree guint8 *buffer = g_malloc(BLOB_BUFFER_SIZE);
     const struct blob_file file = {
-        .store = store, .digest = digest, .what = what, .buffer = buffer
+        .store = store, .digest = digest, .what = what, .cancel = cancel, .buffer = buffer
     };
     bool ignored;
     return fill(&file, to, &ignored, error);

@@ -38,13 +38,16 @@ bool store_materialize(const struct materialize_request *request, GError **error
 #define STORE_MAGIC 8
 bool store_is_compiled(const void *start, size_t size);
 
-/* Write blob `digest` to the empty file behind `to`, verified; `what` is its path, for messages. */
+/*
+ * Write blob `digest` to the empty file behind `to`, verified; `what` is its path, for messages.
+ * *cancel (may be NULL) raised: FAULT_CANCELLED.
+ */
 bool store_copy_blob(struct store *store, const struct digest *digest, int to, const char *what,
-                     GError **error);
+                     const volatile int *cancel, GError **error);
 
-/* Is blob `digest` there and undamaged? FAULT_MISSING if not. */
+/* Is blob `digest` there and undamaged? FAULT_MISSING if not; FAULT_CANCELLED as above. */
 bool store_check_blob(struct store *store, const struct digest *digest, const char *what,
-                      GError **error);
+                      const volatile int *cancel, GError **error);
 
 /*
  * Write blob `digest` to the new file `name` in `directory`, verified, via a temporary name so that

@@ -281,7 +281,8 @@ struct learned {
 };
 
 struct stat_cache {
-    struct store *store; /* may be NULL */
+    struct store *store;        /* may be NULL */
+    const volatile int *cancel; /* may be NULL */
     pthread_mutex_t lock;
     GHashTable *learned; /* GBytes *key -> struct learned *, guarded by lock */
     bool dirty;          /* guarded by lock */
@@ -319,6 +320,16 @@ void stat_cache_free(struct stat_cache *cache)
     g_hash_table_unref(cache->learned);
     pthread_mutex_destroy(&cache->lock);
     g_free(cache);
+}
+
+void stat_cache_heed(struct stat_cache *cache, const volatile int *cancel)
+{
+    cache->cancel = cancel;
+}
+
+const volatile int *stat_cache_cancel(const struct stat_cache *cache)
+{
+    return cache == NULL ? NULL : cache->cancel;
 }
 
 bool stat_cache_dirty(const struct stat_cache *cache)

@@ -9,6 +9,7 @@
  */
 #include "base/fd.h"
 #include "store/capture-internal.h"
+#include "store/pump.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -107,20 +108,23 @@ static bool recall(struct stat_files *files, const char *name, const struct stat
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-static enum stat_outcome hash_file(int file, gint64 size, struct digest *out)
+static enum stat_outcome hash_file(const struct stat_files *files, int file, gint64 size,
+                                   struct digest *out)
 {
     g_autofree guint8 *block = g_malloc(BLOCK_SIZE);
-    struct digest_context context;
-    gssize count;
-    digest_init(&context);
-    do {
-        count = fd_read_full(file, block, BLOCK_SIZE, "", NULL);
-        if (count < 0)
-            return STAT_UNREADABLE;
-        digest_update(&context, block, (size_t)count);
-    } while (count == BLOCK_SIZE && context.size <= size);
-    digest_finish(&context, out);
-    return out->size == size ? STAT_DIGESTED : STAT_CHANGED;
+    const struct pump bytes = {
+        .from = file,
+        .to = -1,
+        .size = size,
+        .what = "a file",
+        .cancel = stat_cache_cancel(files->cache),
+        .buffer = block,
+        .buffer_size = BLOCK_SIZE,
+    };
+    enum pump_end end = pump_bytes(&bytes, out, NULL);
+    if (end == PUMP_UNREADABLE)
+        return STAT_UNREADABLE;
+    return end == PUMP_DONE && out->size == size ? STAT_DIGESTED : STAT_CHANGED;
 }
 
 static bool same_file(const struct stat *a, const struct stat *b)
@@ -165,7 +169,7 @@ enum stat_outcome stat_files_digest(struct stat_files *files, int directory, con
         return errno == ENOENT || errno == ELOOP || errno == ENXIO ? STAT_CHANGED : STAT_UNREADABLE;
     if (fstat(file, &before) < 0 || !same_file(status, &before))
         return STAT_CHANGED;
-    enum stat_outcome outcome = hash_file(file, before.st_size, out);
+    enum stat_outcome outcome = hash_file(files, file, before.st_size, out);
     if (outcome != STAT_DIGESTED)
         return outcome;
     if (fstat(file, &after) < 0 || !same_file(&before, &after))

@@ -15,6 +15,7 @@
 
 #include "base/fault.h"
 #include "base/fd.h"
+#include "store/pump.h"
 
 #include <errno.h>
 #include <string.h>
@@ -333,40 +334,46 @@ static bool put_small_file(struct store_batch *batch, int descriptor, gint64 siz
     return put_bytes(batch, bytes, out, error);
 }
 
-/* Hash the rest of `from` on its way into `to`, unless that is -1. */
-static bool copy_and_hash(int from, int to, gint64 size, const char *what, const char *store_path,
+/* A file to be put. */
+struct source {
+    int descriptor;
+    gint64 size;
+    const char *what;
+    const volatile int *cancel;
+};
+
+/* Hash the rest of it on its way into `to`, unless that is -1. */
+static bool copy_and_hash(const struct source *source, int to, const char *store_path,
                           struct digest *out, GError **error)
 {
     g_autofree char *buffer = g_malloc(COPY_BYTES);
-    struct digest_context context;
-    digest_init(&context);
-    gssize count;
-    while ((count = fd_read_full(from, buffer, COPY_BYTES, what, error)) > 0) {
-        digest_update(&context, buffer, (size_t)count);
-        if (context.size > size)
-            return changed(what, error);
-        if (to >= 0 && !fd_write_all(to, buffer, (size_t)count, store_path, error))
-            return false;
-    }
-    if (count < 0)
-        return false;
-    digest_finish(&context, out);
-    return out->size == size || changed(what, error);
+    const struct pump bytes = {
+        .from = source->descriptor,
+        .to = to,
+        .size = source->size,
+        .what = source->what,
+        .to_what = store_path,
+        .cancel = source->cancel,
+        .buffer = buffer,
+        .buffer_size = COPY_BYTES,
+    };
+    return pump_bytes(&bytes, out, error) == PUMP_DONE &&
+           (out->size == source->size || changed(source->what, error));
 }
 
-static bool put_file(struct store_batch *batch, int descriptor, gint64 size, const char *what,
-                     struct digest *out, GError **error)
+static bool put_file(struct store_batch *batch, const struct source *source, struct digest *out,
+                     GError **error)
 {
     struct store *store = batch->store;
-    if ((guint64)size <= store->inline_limit)
-        return put_small_file(batch, descriptor, size, what, out, error);
+    if ((guint64)source->size <= store->inline_limit)
+        return put_small_file(batch, source->descriptor, source->size, source->what, out, error);
     if (refused(store, error))
         return false;
     g_autofree char *name = NULL;
     autofd int file = store->ops->stage(store, &name, error);
     if (file < 0)
         return false;
-    if (!copy_and_hash(descriptor, file, size, what, store->path, out, error)) {
+    if (!copy_and_hash(source, file, store->path, out, error)) {
         store->ops->unstage(store, name);
         return false;
     }
@@ -378,20 +385,21 @@ static bool put_file(struct store_batch *batch, int descriptor, gint64 size, con
 }
 
 bool store_batch_put_file(struct store_batch *batch, int descriptor, gint64 size, const char *what,
-                          struct digest *out, GError **error)
+                          const volatile int *cancel, struct digest *out, GError **error)
 {
+    const struct source source = { descriptor, size, what, cancel };
     g_autoptr(GError) cause = NULL;
     off_t start = batch->goes_on ? lseek(descriptor, 0, SEEK_CUR) : 0;
-    if (!has_given_up(batch) && put_file(batch, descriptor, size, what, out, &cause))
+    if (!has_given_up(batch) && put_file(batch, &source, out, &cause))
         return true;
-    if (!batch->goes_on) {
+    if (!batch->goes_on || g_error_matches(cause, FAULT, FAULT_CANCELLED)) {
         g_propagate_error(error, g_steal_pointer(&cause));
         return false;
     }
     /* If it can be read once more, it was the writing that failed. */
     if (lseek(descriptor, start, SEEK_SET) < 0)
         return fault_errno(error, errno, "cannot rewind %s", what);
-    if (!copy_and_hash(descriptor, -1, size, what, NULL, out, error))
+    if (!copy_and_hash(&source, -1, NULL, out, error))
         return false;
     give_up(batch, g_steal_pointer(&cause));
     return true;

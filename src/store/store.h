@@ -123,10 +123,11 @@ bool store_batch_put(struct store_batch *batch, const void *data, size_t size, s
 
 /*
  * The rest of the file behind `descriptor`, hashed and stored in one pass. `size` is what fstat
- * said; a file that is longer or shorter when read is FAULT_CHANGED. Thread-safe.
+ * said; a file that is longer or shorter when read is FAULT_CHANGED. Holes take no space in the
+ * store either. *cancel (may be NULL) raised: FAULT_CANCELLED. Thread-safe.
  */
 bool store_batch_put_file(struct store_batch *batch, int descriptor, gint64 size, const char *what,
-                          struct digest *out, GError **error);
+                          const volatile int *cancel, struct digest *out, GError **error);
 
 /*
  * Is the content of each file of `tree` in the store, or in the batch? The commit then sees to it

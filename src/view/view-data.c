@@ -138,7 +138,7 @@ static int copy_data(int from, int to, guint64 size)
     struct stat status;
     if (fstat(from, &status) < 0)
         return -errno;
-    if (fd_copy(from, to, (off_t)MIN(size, (guint64)status.st_size), "data", &error))
+    if (fd_copy(from, to, (off_t)MIN(size, (guint64)status.st_size), "data", NULL, &error))
         return 0;
     return errno != 0 ? -errno : -EIO;
 }

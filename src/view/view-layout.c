@@ -169,7 +169,7 @@ static bool copy_data(struct layout *layout, struct node *node, struct place *pl
     struct fuse_attr present;
     node_attributes(layout->view, node, &present); /* those of the file in scratch/ */
     node_times(node, times);
-    return fd_copy(from, to, status.st_size, name, layout->error) &&
+    return fd_copy(from, to, status.st_size, name, NULL, layout->error) &&
            dress_file(layout, node, to, name) &&
            (futimens(to, times) == 0 || failed(layout, "set the time of", name));
 }

@@ -73,7 +73,7 @@ static int fill(struct view *view, struct node *node, const struct view_file *fi
     if (fstat(file->content, &status) < 0)
         return -errno;
     g_autoptr(GError) error = NULL;
-    if (fd_copy(file->content, to, status.st_size, "data", &error))
+    if (fd_copy(file->content, to, status.st_size, "data", NULL, &error))
         return 0;
     return errno != 0 ? -errno : -EIO;
 }

@@ -144,3 +144,51 @@ nothing_left() {
         sh -c "trap '' TERM INT HUP; (setsid sleep $NUMBER &); while :; do sleep $NUMBER; done"
     nothing_left
 }
+
+# Send SIGTERM to `vial run "$@"` once it reads a file named "huge": it ends soon, with 143.
+stopped_while_reading() {
+    "$VIAL" run "$@" >../out 2>../err &
+    local vial=$!
+    local -i tries=$((1500 * ${PATIENCE:-1}))
+    until find "/proc/$vial/fd" -lname '*/huge*' 2>/dev/null | grep -q .; do
+        ((tries-- > 0)) || fail "huge is not read"
+        sleep 0.02
+    done
+    kill -TERM "$vial"
+    tries=$((1500 * ${PATIENCE:-1}))
+    while [[ -e /proc/$vial && $(ps -o stat= -p "$vial") != Z* ]]; do
+        ((tries-- > 0)) || { kill -KILL "$vial"; fail "it reads on"; }
+        sleep 0.02
+    done
+    status=0
+    wait "$vial" || status=$?
+    same "$status" 143
+    contains "$(cat ../err)" interrupted
+    nothing_left
+}
+
+@test "a signal ends the taking in of an output that takes minutes to hash, and the workspace stays as it was" {
+    mkdir kept && echo before >kept/file
+    for way in "" "-o huge"; do
+        stopped_while_reading $way sh -c 'truncate -s 1T huge; echo after >kept/file'
+        same "$(find . ! -name vial.lua -type f)" ./kept/file
+        same "$(cat kept/file)" before
+    done
+}
+
+@test "a signal ends the hashing of an input, of standard input and of what a command looked at" {
+    truncate -s 1T huge
+    stopped_while_reading --sealed true
+    stopped_while_reading --stdin huge true
+    stopped_while_reading head -c1 huge
+}
+
+@test "a hole is neither read nor stored" {
+    exits 0 vial run sh -c 'truncate -s 3G big; echo end >>big'
+    same "$(stat -c %s big)" $((3 * 1024 * 1024 * 1024 + 4))
+    (($(du -sk big "$VIAL_STORE" | awk '{ sum += $1 } END { print sum }') < 20000)) || fail "the hole has blocks"
+    rm big
+    exits 0 vial run sh -c 'truncate -s 3G big; echo end >>big'
+    (($(du -k big | cut -f1) < 20000)) || fail "the hole has blocks"
+    same "$(tail -c 4 big)" end
+}

@@ -150,6 +150,38 @@ static void errors_name_what_and_why(struct scene *scene, gconstpointer unused)
     g_assert_true(fd_write_all(-1, NULL, 0, "nothing", NULL));
 }
 
+static void copies_keep_holes(struct scene *scene, gconstpointer unused)
+{
+    static const off_t places[] = { 0, 5 << 20, (8 << 20) - 4 };
+    static const volatile int raised = 1;
+    for (guint which = 0; which < 8; which++) {
+        g_autofree char *source = g_strdup_printf("from%u", which);
+        g_autofree char *copy = g_strdup_printf("to%u", which);
+        autofd int from = create(scene, source, "");
+        autofd int to = create(scene, copy, "");
+        struct stat status;
+        g_assert_cmpint(ftruncate(from, 8 << 20), ==, 0);
+        for (guint i = 0; i < G_N_ELEMENTS(places); i++)
+            if ((which >> i & 1) != 0)
+                g_assert_cmpint(pwrite(from, "data", 4, places[i]), ==, 4);
+        g_assert_true(fd_copy(from, to, 8 << 20, "from", NULL, NULL));
+        g_assert_cmpint(fstat(to, &status), ==, 0);
+        g_assert_cmpint(status.st_size, ==, 8 << 20);
+        g_assert_cmpint(status.st_blocks, <=, 3 * 128);
+        lseek(from, 0, SEEK_SET);
+        lseek(to, 0, SEEK_SET);
+        g_autoptr(GBytes) copied = fd_read_all(to, 9 << 20, "to", NULL);
+        g_autoptr(GBytes) expected = fd_read_all(from, 9 << 20, "from", NULL);
+        g_assert_true(g_bytes_equal(copied, expected));
+    }
+    g_autofree char *text = g_strnfill(300000, 'y');
+    autofd int from = create(scene, "from", text);
+    autofd int to = create(scene, "to", "");
+    g_autoptr(GError) error = NULL;
+    if (!fd_copy(from, to, 300000, "from", &raised, &error)) /* a clone is done at once */
+        g_assert_error(error, FAULT, FAULT_CANCELLED);
+}
+
 static void copies_are_exact(struct scene *scene, gconstpointer unused)
 {
     g_autofree char *text = g_strnfill(300000, 'y');
@@ -160,7 +192,7 @@ static void copies_are_exact(struct scene *scene, gconstpointer unused)
     for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
         g_autofree char *name = g_strdup_printf("to%zu", i);
         autofd int to = create(scene, name, "");
-        g_assert_true(fd_copy(from, to, sizes[i], "from", NULL));
+        g_assert_true(fd_copy(from, to, sizes[i], "from", NULL, NULL));
         lseek(to, 0, SEEK_SET);
         g_autoptr(GBytes) copied = fd_read_all(to, 1 << 20, name, NULL);
         g_autoptr(GBytes) expected = g_bytes_new(text, (size_t)sizes[i]);
@@ -168,12 +200,12 @@ static void copies_are_exact(struct scene *scene, gconstpointer unused)
     }
     autofd int to = create(scene, "too-long", "");
     g_autoptr(GError) error = NULL;
-    g_assert_false(fd_copy(from, to, 300001, "from", &error));
+    g_assert_false(fd_copy(from, to, 300001, "from", NULL, &error));
     g_assert_error(error, FAULT, FAULT_CHANGED);
     /* a file that copy_file_range() takes for empty */
     autofd int status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
     autofd int beginning = create(scene, "status", "");
-    g_assert_true(fd_copy(status, beginning, 5, "status", NULL));
+    g_assert_true(fd_copy(status, beginning, 5, "status", NULL, NULL));
     char data[6] = { 0 };
     g_assert_cmpint(pread(beginning, data, 5, 0), ==, 5);
     g_assert_cmpstr(data, ==, "Name:");
@@ -467,6 +499,7 @@ int main(int argc, char **argv)
         { "/base/fd/short-reads-are-continued", short_reads_are_continued },
         { "/base/fd/errors-name-what-and-why", errors_name_what_and_why },
         { "/base/fd/copies-are-exact", copies_are_exact },
+        { "/base/fd/copies-keep-holes", copies_keep_holes },
         { "/base/fd/bytes-become-an-anonymous-file", bytes_become_an_anonymous_file },
         { "/base/fd/times-beyond-the-range-are-clamped", times_beyond_the_range_are_clamped },
         { "/base/fd/times-come-back", times_come_back },

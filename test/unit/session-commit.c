@@ -509,7 +509,7 @@ static void what_changed_since_the_look_is_not_replaced(void)
         if (before[i] != NULL)
             LAY(ground.workspace, before[i]);
         LAY(ground.from, "p=3");
-        present_look(ground.workspace, "p", &present);
+        present_look(ground.workspace, "p", NULL, &present);
         LAY(ground.workspace, after[i]);
         struct place place = { ground.workspace, "p", "p", "p", &present };
         struct tree_entry entry = { .kind = TREE_FILE, .digest = { .size = 1 } };

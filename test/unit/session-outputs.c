@@ -310,6 +310,36 @@ static void attributes_are_restored(void)
     }
 }
 
+/* What takes long is done before the first change. */
+static void a_cancelled_commit_changes_nothing(void)
+{
+    static const volatile int raised = 1;
+    for (int round = 0; round < 4; round++) {
+        struct ground ground;
+        struct run run;
+        ground_init(&ground);
+        run_init(&run, &ground, NULL);
+        run.from_store = round % 2 == 1;
+        run.commit.cancel = round < 2 ? &raised : NULL;
+        LAY(ground.from, "a=new", "d/large=start");
+        autofd int file = openat(ground.from, "d/large", O_WRONLY);
+        g_assert_cmpint(ftruncate(file, 20 << 20), ==, 0);
+        g_assert_cmpint(pwrite(file, "end", 3, (20 << 20) - 3), ==, 3);
+        if (round < 2) {
+            finish(&run);
+            g_assert_error(run.error, FAULT, FAULT_CANCELLED);
+            g_autoptr(tree) found = capture_tree(ground.workspace, NULL, NULL);
+            g_assert_cmpuint(tree_size(found), ==, 0);
+        } else {
+            finish_well(&run);
+            g_autoptr(tree) found = capture_tree(ground.workspace, NULL, NULL);
+            assert_same_tree(found, run.outputs);
+        }
+        run_release(&run);
+        ground_release(&ground);
+    }
+}
+
 static void holes_stay_holes(void)
 {
     enum {
@@ -357,6 +387,7 @@ int main(int argc, char **argv)
           fifos_of_an_earlier_run_give_way_or_go },
         { "/outputs/fifos/of-mine-stay", fifos_of_mine_stay },
         { "/outputs/attributes/are-restored", attributes_are_restored },
+        { "/outputs/cancelled/changes-nothing", a_cancelled_commit_changes_nothing },
         { "/outputs/holes/stay-holes", holes_stay_holes },
     };
     for (size_t i = 0; i < G_N_ELEMENTS(tests); i++)

@@ -185,10 +185,67 @@ static void a_file_is_stored_from_where_it_stands(struct place *place, const voi
         struct digest digest, expected;
         g_assert_cmpint(lseek(file, 1, SEEK_SET), ==, 1);
         digest_of(text + 1, strlen(text) - 1, &expected);
-        g_assert_true(store_batch_put_file(batch, file, expected.size, "file", &digest, NULL));
+        g_assert_true(
+            store_batch_put_file(batch, file, expected.size, "file", NULL, &digest, NULL));
         g_assert_true(digest_equal(&digest, &expected));
     }
     commit(batch);
+}
+
+/* Data of some bytes at each place that `map` has an 'x' for, in steps of a MiB. */
+static int file_with_holes(struct place *place, const char *map, gint64 *size)
+{
+    int file = file_with(place, "");
+    *size = (gint64)strlen(map) << 20;
+    g_assert_cmpint(ftruncate(file, *size), ==, 0);
+    for (size_t i = 0; map[i] != '\0'; i++)
+        if (map[i] == 'x')
+            g_assert_cmpint(pwrite(file, "data", 4, ((off_t)i << 20) + 4093), ==, 4);
+    return file;
+}
+
+static void a_file_with_holes_is_its_bytes(struct place *place, const void *data)
+{
+    static const char *const maps[] = { "..", "x...", "...x", ".x.x.", "xx", "x...xx...", "." };
+    for (size_t i = 0; i < G_N_ELEMENTS(maps); i++)
+        for (off_t from = 0; from < 2 << 20; from += (1 << 20) - 77) {
+            gint64 size;
+            autofd int file = file_with_holes(place, maps[i], &size);
+            if (from >= size)
+                continue;
+            g_autofree char *plain = g_malloc((gsize)size);
+            g_assert_cmpint(pread(file, plain, (size_t)size, 0), ==, size);
+            g_autoptr(store_batch) batch = store_batch_new(place->store);
+            struct digest digest, expected;
+            digest_of(plain + from, (size_t)(size - from), &expected);
+            g_assert_cmpint(lseek(file, from, SEEK_SET), ==, from);
+            g_assert_true(
+                store_batch_put_file(batch, file, size - from, "file", NULL, &digest, NULL));
+            g_assert_true(digest_equal(&digest, &expected));
+            commit(batch);
+            g_autoptr(GBytes) stored = store_get(place->store, &digest, NULL);
+            g_autoptr(GBytes) bytes = g_bytes_new(plain + from, (gsize)(size - from));
+            g_assert_true(g_bytes_equal(stored, bytes));
+        }
+}
+
+static void a_file_whose_putting_is_cancelled_is_not_there(struct place *place, const void *data)
+{
+    static const volatile int raised = 1;
+    for (int goes_on = 0; goes_on < 2; goes_on++)
+        for (int holes = 0; holes < 2; holes++) {
+            gint64 size;
+            autofd int file = file_with_holes(place, holes ? "...." : "xxxx", &size);
+            g_autoptr(store_batch) batch = store_batch_new(place->store);
+            g_autoptr(GError) error = NULL;
+            struct digest digest;
+            if (goes_on)
+                store_batch_go_on(batch);
+            g_assert_false(
+                store_batch_put_file(batch, file, size, "file", &raised, &digest, &error));
+            g_assert_error(error, FAULT, FAULT_CANCELLED);
+            g_assert_cmpuint(files_in(place, "tmp"), ==, 0);
+        }
 }
 
 static void a_file_of_another_size_than_said_has_changed(struct place *place, const void *data)
@@ -201,7 +258,8 @@ static void a_file_of_another_size_than_said_has_changed(struct place *place, co
             autofd int file = file_with(place, text);
             struct digest digest;
             g_autoptr(GError) error = NULL;
-            g_assert_false(store_batch_put_file(batch, file, said, "some/file", &digest, &error));
+            g_assert_false(
+                store_batch_put_file(batch, file, said, "some/file", NULL, &digest, &error));
             g_assert_error(error, FAULT, FAULT_CHANGED);
             g_assert_nonnull(strstr(error->message, "some/file"));
         }
@@ -229,7 +287,7 @@ static void the_same_large_blob_twice_is_one_file(struct place *place, const voi
         struct digest digest;
         autofd int file = file_with(place, text);
         put(first, text, &digest);
-        g_assert_true(store_batch_put_file(second, file, 5000, "file", &digest, NULL));
+        g_assert_true(store_batch_put_file(second, file, 5000, "file", NULL, &digest, NULL));
         commit(first);
         commit(second);
         assert_blob(place->store, &digest, text);
@@ -308,7 +366,7 @@ static void going_on_hashes_all_and_fails_at_the_end(struct place *place, const 
         struct digest digest, again, expected;
         digest_of(text, strlen(text), &expected);
         put(batch, text, &digest);
-        g_assert_true(store_batch_put_file(batch, file, expected.size, "file", &again, NULL));
+        g_assert_true(store_batch_put_file(batch, file, expected.size, "file", NULL, &again, NULL));
         g_assert_true(digest_equal(&digest, &expected));
         g_assert_true(digest_equal(&again, &expected));
     }
@@ -326,6 +384,9 @@ static const struct {
     { "a-large-batch-commits-blobs-early-and-records-late",
       a_large_batch_commits_blobs_early_and_records_late },
     { "a-file-is-stored-from-where-it-stands", a_file_is_stored_from_where_it_stands },
+    { "a-file-with-holes-is-its-bytes", a_file_with_holes_is_its_bytes },
+    { "a-file-whose-putting-is-cancelled-is-not-there",
+      a_file_whose_putting_is_cancelled_is_not_there },
     { "a-file-of-another-size-than-said-has-changed",
       a_file_of_another_size_than_said_has_changed },
     { "a-dropped-batch-leaves-no-file", a_dropped_batch_leaves_no_file },
