@@ -59,8 +59,8 @@ googletest() {
         cmake --build out -j 2"
     [[ -s view/out/lib/libgtest.a ]]
     cp -a view built
-    # What these hold is times and temporary names.
-    alike .ninja_log .ninja_deps '*.log' TargetDirectories.txt CMakeScratch CMakeConfigureLog.yaml
+    # What these hold is times, temporary names and, in Makefile2, an order by address.
+    alike Makefile2 .ninja_log .ninja_deps '*.log' TargetDirectories.txt CMakeScratch CMakeConfigureLog.yaml
 }
 
 @test "a build of googletest by cmake and make" {
