@@ -14,6 +14,7 @@ void history_entry_free(struct history_entry *entry)
     g_free(entry->workspace);
     g_strfreev(entry->argv);
     g_free(entry->reason);
+    g_free(entry->miss);
     g_free(entry);
 }
 
@@ -42,6 +43,7 @@ GBytes *history_encode(const struct history_entry *entry)
     wire_put_string(out, 11, entry->reason);
     if (entry->kept.size > 0)
         put_digest(out, 12, &entry->kept);
+    wire_put_string(out, 13, entry->miss);
     return g_byte_array_free_to_bytes(out);
 }
 
@@ -72,6 +74,9 @@ static bool take_field(struct history_entry *entry, GPtrArray *argv, const struc
     case 11:
         g_free(entry->reason);
         return (entry->reason = take_bytes(field)) != NULL;
+    case 13:
+        g_free(entry->miss);
+        return (entry->miss = take_bytes(field)) != NULL;
     default:
         break;
     }

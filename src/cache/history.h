@@ -22,6 +22,7 @@ struct history_entry {
     gint64 work;        /* microseconds the command itself took, now or when it was recorded */
     struct digest kept; /* what it left to look at (session/kept.h); size 0: nothing */
     char *reason;       /* why it ran, or why it was not stored; NULL for a hit */
+    char *miss;         /* why it ran, if `reason` is why it was not stored; else NULL */
 };
 typedef struct history_entry history_entry;
 

@@ -24,12 +24,13 @@ static void print_json(struct listing *listing, const struct history_entry *entr
         json_array_append_new(argv, json_string(valid));
     }
     g_autofree char *workspace = g_utf8_make_valid(entry->workspace, -1);
-    json_t *run = json_pack("{s:I, s:s, s:o, s:s, s:s, s:b, s:i, s:f, s:f, s:s*}", "time",
+    json_t *run = json_pack("{s:I, s:s, s:o, s:s, s:s, s:b, s:i, s:f, s:f, s:s*, s:s*}", "time",
                             (json_int_t)(entry->time / G_USEC_PER_SEC), "workspace", workspace,
                             "argv", argv, "key", digest_print(&entry->key, text), "result",
                             entry->hit ? "hit" : "run", "stored", (int)entry->stored, "exit",
                             entry->exit_code, "duration", (double)entry->duration / G_USEC_PER_SEC,
-                            "work", (double)entry->work / G_USEC_PER_SEC, "reason", entry->reason);
+                            "work", (double)entry->work / G_USEC_PER_SEC, "reason", entry->reason,
+                            "miss", entry->miss);
     if (!listing->all)
         json_object_set_new(run, "run", json_integer(number));
     json_array_append_new(listing->runs, run);

@@ -394,6 +394,7 @@ static void remember(struct run *run, const struct result *result, bool stored)
         .reason = run->out->hit          ? NULL
                   : run->refusal != NULL ? (char *)run->refusal
                                          : run->reason,
+        .miss = run->out->hit || run->refusal == NULL ? NULL : run->reason,
     };
     g_autoptr(GError) error = NULL;
     bool warned = run->failure != NULL || run->spare != NULL;
@@ -853,6 +854,20 @@ static bool look_up_or_run(struct run *run, GError **error)
                      run->session->root);
 }
 
+/* A run that ended before there was a result; its action is stored for whoever asks why it ran. */
+static void remember_interrupted(struct run *run)
+{
+    const struct result none = { .wall = 0 };
+    g_autoptr(store_batch) batch = store_batch_new(run->store);
+    struct digest ignored;
+    if (!run->request->no_cache && run->spare == NULL &&
+        action_store(run->action, batch, &ignored, NULL))
+        store_batch_commit(batch, NULL);
+    run->refusal = "it was interrupted";
+    run->out->exit_code = 128 + *run->request->interrupt;
+    remember(run, &none, false);
+}
+
 bool run_with_input(struct session *session, const struct run_request *request,
                     const struct input *input, struct run_outcome *out, GError **error)
 {
@@ -869,6 +884,9 @@ bool run_with_input(struct session *session, const struct run_request *request,
     stat_cache_heed(session->stats, request->interrupt);
     bool ok = make_action(&run, error) && observe(&run, error) && look_up_or_run(&run, error);
     stat_cache_heed(session->stats, NULL);
+    if (!ok && run.reason != NULL && run.execution.result == NULL && !request->unrecorded &&
+        !request->dry_run && interrupted(&run))
+        remember_interrupted(&run);
     run_clear(&run);
     return ok;
 }

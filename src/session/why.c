@@ -250,6 +250,16 @@ static void explain_difference(struct session *session, const struct search *sea
         g_string_append(text, "  nothing that it may depend on differs\n");
 }
 
+static void describe_reason(GString *text, const struct history_entry *run)
+{
+    const char *reason = run->reason == NULL ? "no reason is recorded" : run->reason;
+    if (run->miss != NULL)
+        g_string_append_printf(text, " ran: %s. It was not stored: %s.\n", run->miss, reason);
+    else
+        g_string_append_printf(text, " ran%s: %s.\n", run->stored ? "" : " and was not stored",
+                               reason);
+}
+
 static void explain(struct session *session, const struct search *search, GString *text)
 {
     describe_run(text, search->number, search->run);
@@ -257,9 +267,7 @@ static void explain(struct session *session, const struct search *search, GStrin
         g_string_append(
             text, " was reused: arguments, environment, machine and what it saw are those of ");
     else
-        g_string_append_printf(
-            text, " ran%s: %s.\n", search->run->stored ? "" : " and was not stored",
-            search->run->reason == NULL ? "no reason is recorded" : search->run->reason);
+        describe_reason(text, search->run);
     if (search->nearest == NULL) {
         g_string_append(text, search->run->hit ? "a run that is no longer in the history.\n"
                                                : "No earlier run resembles it.\n");

@@ -130,7 +130,7 @@ edit_and_revert() {
     exits 0 vial trace
     contains "$output" 'read     in'
     exits 0 vial why
-    contains "$output" 'ran and was not stored: in changed while it was in use'
+    contains "$output" 'was not stored: in changed while it was in use'
 }
 
 @test "why shows which lines of a text became which, within bounds" {

@@ -41,6 +41,28 @@ nothing_left() {
     done
 }
 
+# Send SIGTERM to `vial run "$@"` once it reads a file named "huge": it ends soon, with 143.
+stopped_while_reading() {
+    "$VIAL" run "$@" >../out 2>../err &
+    local vial=$!
+    local -i tries=$((1500 * ${PATIENCE:-1}))
+    until find "/proc/$vial/fd" -lname '*/huge*' 2>/dev/null | grep -q .; do
+        ((tries-- > 0)) || fail "huge is not read"
+        sleep 0.02
+    done
+    kill -TERM "$vial"
+    tries=$((1500 * ${PATIENCE:-1}))
+    while [[ -e /proc/$vial && $(ps -o stat= -p "$vial") != Z* ]]; do
+        ((tries-- > 0)) || { kill -KILL "$vial"; fail "it reads on"; }
+        sleep 0.02
+    done
+    status=0
+    wait "$vial" || status=$?
+    same "$status" 143
+    contains "$(cat ../err)" interrupted
+    nothing_left
+}
+
 @test "Ctrl-C reaches the command, which may tidy up and choose its status" {
     on_terminal 3 sh -c 'trap "echo tidy; echo done >tidied; exit 3" INT; sleep '"$NUMBER"' & echo ready; wait'
     contains "$output" tidy
@@ -70,6 +92,46 @@ nothing_left() {
     signalled TERM 'trap "echo heard; exit 0" TERM; echo ready; while :; do sleep 0.1; done'
     same "$output" heard
     same "$status" 0
+}
+
+@test "the history says why an interrupted run had to run" {
+    OBSERVED=1
+    local command='read -r word <in; echo "$word"; test "$word" = one || exec sleep '"$NUMBER"
+    echo one >in
+    exits 0 vial run sh -c "$command"
+    mkfifo ../pipe
+    for word in two three; do
+        echo $word >in
+        "$VIAL" run sh -c "$command" >../pipe 2>../err &
+        local vial=$! line
+        exec 8<../pipe
+        read -r line <&8
+        same "$line" $word
+        kill -TERM "$vial"
+        status=0
+        wait "$vial" || status=$?
+        exec 8<&-
+        same "$status" 143
+        exits 0 vial why
+        contains "$output" "ran: in changed. It was not stored: it was interrupted."
+        exits 0 vial log --json
+        same "$(jq -r '.[0] | .exit, .stored, .reason, .miss' <<<"$output" | paste -sd' ')" \
+            "143 false it was interrupted in changed"
+        nothing_left
+    done
+}
+
+@test "a run that is interrupted before its command starts, or while its outputs are taken in, is in the history" {
+    exits 0 vial run true
+    stopped_while_reading sh -c 'truncate -s 1T huge'
+    exits 0 vial why
+    contains "$output" "It was not stored: it was interrupted."
+    exits 0 vial log -n 1
+    contains "$output" "exit 143"
+    truncate -s 1T huge
+    stopped_while_reading --sealed true
+    exits 0 vial log
+    same "$(wc -l <<<"$output")" 2 # nobody knows yet whether it would have run
 }
 
 @test "an interrupted run is not reused" {
@@ -145,28 +207,6 @@ nothing_left() {
     nothing_left
 }
 
-# Send SIGTERM to `vial run "$@"` once it reads a file named "huge": it ends soon, with 143.
-stopped_while_reading() {
-    "$VIAL" run "$@" >../out 2>../err &
-    local vial=$!
-    local -i tries=$((1500 * ${PATIENCE:-1}))
-    until find "/proc/$vial/fd" -lname '*/huge*' 2>/dev/null | grep -q .; do
-        ((tries-- > 0)) || fail "huge is not read"
-        sleep 0.02
-    done
-    kill -TERM "$vial"
-    tries=$((1500 * ${PATIENCE:-1}))
-    while [[ -e /proc/$vial && $(ps -o stat= -p "$vial") != Z* ]]; do
-        ((tries-- > 0)) || { kill -KILL "$vial"; fail "it reads on"; }
-        sleep 0.02
-    done
-    status=0
-    wait "$vial" || status=$?
-    same "$status" 143
-    contains "$(cat ../err)" interrupted
-    nothing_left
-}
-
 @test "a signal ends the taking in of an output that takes minutes to hash, and the workspace stays as it was" {
     mkdir kept && echo before >kept/file
     for way in "" "-o huge"; do
@@ -184,11 +224,15 @@ stopped_while_reading() {
 }
 
 @test "a hole is neither read nor stored" {
-    exits 0 vial run sh -c 'truncate -s 3G big; echo end >>big'
-    same "$(stat -c %s big)" $((3 * 1024 * 1024 * 1024 + 4))
-    (($(du -sk big "$VIAL_STORE" | awk '{ sum += $1 } END { print sum }') < 20000)) || fail "the hole has blocks"
-    rm big
-    exits 0 vial run sh -c 'truncate -s 3G big; echo end >>big'
-    (($(du -k big | cut -f1) < 20000)) || fail "the hole has blocks"
-    same "$(tail -c 4 big)" end
+    for OBSERVED in "" 1; do
+        for result in run hit; do
+            exits 0 vial run --events ../events sh -c 'truncate -s 3G big; echo end >>big'
+            same "$(finished ../events result)" $result
+            same "$(stat -c %s big)" $((3 * 1024 * 1024 * 1024 + 4))
+            (($(du -sk big "$VIAL_STORE" | awk '{ sum += $1 } END { print sum }') < 20000)) ||
+                fail "the hole has blocks"
+            same "$(tail -c 4 big)" end
+            rm big
+        done
+    done
 }

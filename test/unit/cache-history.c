@@ -13,7 +13,8 @@ static struct history_entry *entry_of(char **argv)
 
 static struct history_entry *golden_entry(const char *name)
 {
-    bool hit = strcmp(name, "hit") == 0, kept = strcmp(name, "kept") == 0;
+    bool hit = strcmp(name, "hit") == 0, missed = strcmp(name, "missed") == 0;
+    bool kept = missed || strcmp(name, "kept") == 0;
     struct history_entry *entry = entry_of(hit    ? STRV("cc", "")
                                            : kept ? STRV("make")
                                                   : STRV("false"));
@@ -35,6 +36,8 @@ static struct history_entry *golden_entry(const char *name)
     g_free(entry->reason);
     entry->reason = g_strdup("it read a clock");
     digest_of("kept", 4, &entry->kept);
+    if (missed)
+        entry->miss = g_strdup("in changed");
     return entry;
 }
 
@@ -52,12 +55,13 @@ static void assert_same_entry(const struct history_entry *found,
     g_assert_cmpint(found->duration, ==, expected->duration);
     g_assert_cmpint(found->work, ==, expected->work);
     g_assert_cmpstr(found->reason, ==, expected->reason);
+    g_assert_cmpstr(found->miss, ==, expected->miss);
     assert_digests(&found->kept, &expected->kept);
 }
 
 static void the_encoding_is_the_documented_one(void)
 {
-    static const char *const names[] = { "hit", "run", "kept" };
+    static const char *const names[] = { "hit", "run", "kept", "missed" };
     for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
         g_auto(GStrv) expected = golden("history.txt", names[i]);
         g_autoptr(history_entry) entry = golden_entry(names[i]);
