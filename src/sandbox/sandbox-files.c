@@ -170,14 +170,17 @@ static bool capture(struct files *files, const struct glob *select, struct captu
                     GError **error)
 {
     const struct execution_request *request = files->request;
-    /* The command has had its interrupt; one that comes only now stops the capture. */
+    /*
+     * The command has had its interrupt; one that comes only now stops the capture. What it left
+     * reaches the workspace, and need not be stored: its result will not be.
+     */
     bool over = request->interrupt != NULL && *request->interrupt != 0;
     struct capture_request capture = {
         .directory = files->work,
         .name = files->name,
         .select = select,
         .cache = files->known,
-        .batch = request->batch,
+        .batch = over ? NULL : request->batch,
         .jobs = request->jobs,
         .outputs = true,
         .cancel = over ? NULL : request->interrupt,

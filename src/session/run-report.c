@@ -60,3 +60,13 @@ void trim_store(struct event_sink *sink, struct store *store, const struct diges
                { "results", EVENT_NUMBER, .number = (gint64)result.evicted },
                { "bytes", EVENT_NUMBER, .number = (gint64)result.bytes_removed });
 }
+
+void report_trapped(struct event_sink *sink, struct trap *trap)
+{
+    guint stopped, answered;
+    if (trap == NULL)
+        return;
+    trap_counts(trap, &stopped, &answered);
+    event_emit(sink, EVENT_TRAPPED, { "stopped", EVENT_NUMBER, .number = stopped },
+               { "answered", EVENT_NUMBER, .number = answered });
+}

@@ -5,6 +5,7 @@
 
 #include "action/action.h"
 #include "base/event.h"
+#include "session/trap.h"
 #include "store/store.h"
 
 /* EVENT_MISSING for each declared output that nothing matched. */
@@ -12,6 +13,9 @@ void report_missing(struct event_sink *sink, const struct result *result);
 
 /* A warning that names what a run in a view wrote outside of the workspace; NULL: nothing. */
 void report_dropped(struct event_sink *sink, char *const *paths);
+
+/* How many execve() the trap stopped; NULL: there is none. */
+void report_trapped(struct event_sink *sink, struct trap *trap);
 
 /* Add to *error, "not found", where the caller's PATH leads to `name`. */
 void hint_at_program(const char *name, GError **error);

@@ -530,16 +530,6 @@ static bool can_watch(struct run *run)
            (run->observed != NULL || begin_watch(run)); /* nobody has asked, or by the whole key */
 }
 
-static void tell_trapped(const struct run *run, struct trap *trap)
-{
-    guint stopped, answered;
-    if (trap == NULL)
-        return;
-    trap_counts(trap, &stopped, &answered);
-    event_emit(run->session->sink, EVENT_TRAPPED, { "stopped", EVENT_NUMBER, .number = stopped },
-               { "answered", EVENT_NUMBER, .number = answered });
-}
-
 static bool execute(struct run *run, struct store_batch *batch, GError **error)
 {
     const char *workspace = place_shown(run->session, run->request);
@@ -594,7 +584,7 @@ static bool execute(struct run *run, struct store_batch *batch, GError **error)
     bool ok = executor_run(executor, &request, &run->execution, error);
     executor_free(executor);
     run->heard = interrupted(run);
-    tell_trapped(run, trap);
+    report_trapped(run->session->sink, trap);
     if (!ok && error != NULL && g_error_matches(*error, FAULT, FAULT_NOT_FOUND))
         hint_at_program(run->action->argv[0], error);
     return ok;
@@ -697,12 +687,14 @@ static bool run_command(struct run *run, GError **error)
         return false;
     if (tree_size(run->execution.outputs) == 0)
         execution_let_go(&run->execution); /* beside the writing of the result */
+    store_batch_heed(batch, run->heard ? NULL : run->request->interrupt);
     bool stored = store_result(run, batch);
     if (run->refusal != NULL && run->spare == NULL && !interrupted(run) && !run->action->network)
         warn(run, "not stored: %s", run->refusal);
     const struct result *result = run->execution.result;
     if (!commit(run, run->execution.outputs, result, run->execution.directory, error)) {
-        run->out->exit_code = result->exit_code;
+        bool left = error != NULL && g_error_matches(*error, FAULT, FAULT_CANCELLED);
+        run->out->exit_code = left ? 128 + *run->request->interrupt : result->exit_code;
         remember(run, result, stored);
         return false;
     }

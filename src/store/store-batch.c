@@ -176,6 +176,11 @@ void store_batch_go_on(struct store_batch *batch)
     batch->goes_on = true;
 }
 
+void store_batch_heed(struct store_batch *batch, const volatile int *cancel)
+{
+    batch->changes.cancel = cancel;
+}
+
 /* There is no point in writing any more. */
 static bool has_given_up(struct store_batch *batch)
 {

@@ -318,7 +318,8 @@ bool store_object_verify(const struct store_disk *disk, const struct digest *dig
 void store_object_remove(const struct store_disk *disk, const struct digest *digest);
 
 /* Before the index names them: the bytes. After: the names. */
-bool store_object_sync(const struct store_disk *disk, GPtrArray *staged, GError **error);
+bool store_object_sync(const struct store_disk *disk, const struct store_changes *changes,
+                       GError **error);
 bool store_object_sync_names(const struct store_disk *disk, GPtrArray *staged, GError **error);
 /* Give it its final name, replacing what no index entry names. Under STORE_LOCK_WRITE. */
 bool store_object_publish(const struct store_disk *disk, struct store_staged *staged,

@@ -30,11 +30,12 @@ struct store_staged {
 
 /* What one commit writes, and which blobs it takes for granted. */
 struct store_changes {
-    GHashTable *blobs;  /* struct digest * -> GBytes *: held in memory */
-    GPtrArray *staged;  /* of struct store_staged */
-    GPtrArray *records; /* of struct store_change, applied in order */
-    GHashTable *known;  /* set of struct digest *: were there when put; checked again */
-    guint64 generation; /* of removals, read before the first of `known` was looked up */
+    GHashTable *blobs;          /* struct digest * -> GBytes *: held in memory */
+    GPtrArray *staged;          /* of struct store_staged */
+    GPtrArray *records;         /* of struct store_change, applied in order */
+    GHashTable *known;          /* set of struct digest *: were there when put; checked again */
+    guint64 generation;         /* of removals, read before the first of `known` was looked up */
+    const volatile int *cancel; /* raised while files are synced: FAULT_CANCELLED; may be NULL */
 };
 
 struct store_ops {

@@ -249,7 +249,7 @@ static bool is_confirmed(struct store_disk *disk, const struct store_changes *ch
 static bool commit(struct store *store, struct store_changes *changes, GError **error)
 {
     struct store_disk *disk = store_disk(store);
-    return is_confirmed(disk, changes) || (store_object_sync(disk, changes->staged, error) &&
+    return is_confirmed(disk, changes) || (store_object_sync(disk, changes, error) &&
                                            store_write_run(disk, commit_body, changes, error) &&
                                            store_object_sync_names(disk, changes->staged, error));
 }

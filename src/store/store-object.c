@@ -27,6 +27,9 @@ enum {
     SYNC_ONE_BY_ONE = 16
 };
 
+/* Between two of these a sync looks whether it is cancelled. */
+#define SYNC_PIECE ((gint64)32 << 20)
+
 /* --- temporary files -------------------------------------------------------------------------- */
 
 /*
@@ -226,8 +229,34 @@ static bool sync_all(const struct store_disk *disk, GError **error)
            fault_errno(error, errno, "cannot sync the file system of %s", disk->path);
 }
 
-bool store_object_sync(const struct store_disk *disk, GPtrArray *staged, GError **error)
+/*
+ * Nothing ends an fsync() that waits for gigabytes. So large files are written out before it, piece
+ * by piece; what that says of errors, fsync() says again.
+ */
+static bool write_out(const struct store_disk *disk, const struct store_staged *staged,
+                      const volatile int *cancel, GError **error)
 {
+    if (staged->digest.size <= SYNC_PIECE)
+        return true;
+    autofd int file = openat(disk->directory, staged->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    for (gint64 at = 0; file >= 0 && at < staged->digest.size; at += SYNC_PIECE) {
+        if (*cancel != 0)
+            return fault_set(error, FAULT_CANCELLED, "interrupted while writing %s/%s", disk->path,
+                             staged->name);
+        sync_file_range(file, at, SYNC_PIECE,
+                        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+                            SYNC_FILE_RANGE_WAIT_AFTER);
+    }
+    return true;
+}
+
+bool store_object_sync(const struct store_disk *disk, const struct store_changes *changes,
+                       GError **error)
+{
+    const GPtrArray *staged = changes->staged;
+    for (guint i = 0; changes->cancel != NULL && i < staged->len; i++)
+        if (!write_out(disk, staged->pdata[i], changes->cancel, error))
+            return false;
     if (staged->len > SYNC_ONE_BY_ONE)
         return sync_all(disk, error);
     for (guint i = 0; i < staged->len; i++) {

@@ -117,6 +117,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(store_batch, store_batch_free)
  */
 void store_batch_go_on(struct store_batch *batch);
 
+/*
+ * From now on *cancel raised (NULL: nothing) ends store_batch_commit() with FAULT_CANCELLED while
+ * it waits for large files to reach the disk.
+ */
+void store_batch_heed(struct store_batch *batch, const volatile int *cancel);
+
 /* Thread-safe, unlike the rest of a batch: capture's threads share one. */
 bool store_batch_put(struct store_batch *batch, const void *data, size_t size, struct digest *out,
                      GError **error);

@@ -19,7 +19,7 @@ on_terminal() {
 signalled() {
     mkfifo ../pipe
     # A shell's background job ignores SIGINT and SIGQUIT, unless told otherwise.
-    env --default-signal=INT,QUIT "$VIAL" run --no-cache -- sh -c "$2" >../pipe 2>../err &
+    env --default-signal=INT,QUIT "$VIAL" run ${CACHED---no-cache} -- sh -c "$2" >../pipe 2>../err &
     local vial=$! line
     exec 8<../pipe
     read -r line <&8
@@ -214,6 +214,13 @@ stopped_while_reading() {
         same "$(find . ! -name vial.lua -type f)" ./kept/file
         same "$(cat kept/file)" before
     done
+}
+
+@test "what an interrupted command left is in the workspace, and is not stored" {
+    CACHED="" signalled TERM "head -c 40M /dev/zero | tr '\\0' x >large; echo ready; exec sleep $NUMBER"
+    same "$status" 143
+    same "$(stat -c %s large)" $((40 * 1024 * 1024))
+    (($(du -sk "$VIAL_STORE" | cut -f1) < 10000)) || fail "it is in the store"
 }
 
 @test "a signal ends the hashing of an input, of standard input and of what a command looked at" {
