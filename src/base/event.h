@@ -18,7 +18,7 @@ enum event_kind {
     EVENT_LOOKUP,     /* key, result: "hit" | "miss", reason */
     EVENT_WAITING,    /* key: another process runs the same action */
     EVENT_STARTED,    /* argv, key, level */
-    EVENT_TRAPPED,    /* stopped, answered: calls of execve(), while it ran */
+    EVENT_TRAPPED,    /* stopped, answered: calls of execve(), while it ran; committed, conflicts */
     EVENT_COMMITTED,  /* written, deleted, unchanged, kept */
     EVENT_CONFLICT,   /* path, reason: the user's file was kept */
     EVENT_MISSING,    /* path: a declared output that did not appear */

@@ -119,6 +119,7 @@ typedef struct plan sandbox_plan;
 struct plan *sandbox_plan_new(const struct sandbox *sandbox, const struct action *action, bool keep,
                               GError **error);
 void sandbox_plan_free(struct plan *plan);
+char **sandbox_plan_binds(const struct plan *plan); /* sandbox_ground.binds; caller frees */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(sandbox_plan, sandbox_plan_free)
 
 /* sandbox-supervisor.c: in the forked child; never returns. */
@@ -185,7 +186,10 @@ struct files;
  */
 struct served {
     struct view *view;
-    struct view *system; /* of an observed run; else NULL */
+    struct view *system;             /* of an observed run; else NULL */
+    const struct sandbox_trap *trap; /* that listens, or NULL */
+    struct sandbox_ground ground;    /* its */
+    char **binds;
 };
 bool sandbox_view_start(const struct sandbox *sandbox, struct launch *launch,
                         const struct files *files, struct served *out, GError **error);

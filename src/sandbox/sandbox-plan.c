@@ -295,6 +295,41 @@ static void add_view_mounts(struct plan *plan, const struct action *action)
     add_devices(plan);
 }
 
+static bool is_mount(const struct mount_step *step)
+{
+    return step->kind == MOUNT_HOST || step->kind == MOUNT_AROUND ||
+           step->kind == MOUNT_HOST_FILE || step->kind == MOUNT_OWN || step->kind == MOUNT_SHARED ||
+           step->kind == MOUNT_NEW || step->kind == MOUNT_TEXT;
+}
+
+/* Does it come along with what is bound already? */
+static bool is_along(const GPtrArray *binds, const char *path)
+{
+    for (guint i = 0; i < binds->len; i += 2) {
+        const char *bound = binds->pdata[i], *inner = binds->pdata[i + 1];
+        if ((strcmp(path, bound) == 0 || is_below(path, bound)) &&
+            (*inner == '\0' || !is_below(path, inner)))
+            return true;
+    }
+    return false;
+}
+
+char **sandbox_plan_binds(const struct plan *plan)
+{
+    GPtrArray *binds = g_ptr_array_new();
+    for (guint i = 0; i < plan->mounts->len; i++) {
+        const struct mount_step *step = &g_array_index(plan->mounts, struct mount_step, i);
+        g_autofree char *path = is_mount(step) ? g_strconcat("/", step->target, NULL) : NULL;
+        if (path == NULL || is_along(binds, path))
+            continue;
+        g_ptr_array_add(binds, g_steal_pointer(&path));
+        g_ptr_array_add(binds, step->kind == MOUNT_AROUND ? g_strconcat("/", step->options, NULL)
+                                                          : g_strdup(""));
+    }
+    g_ptr_array_add(binds, NULL);
+    return (char **)g_ptr_array_free(binds, FALSE);
+}
+
 /* --- the command ------------------------------------------------------------------------------ */
 
 /* What execvp() would try, in its order; an empty element of PATH is the working directory. */

@@ -96,7 +96,7 @@ static bool go_served(const struct sandbox *sandbox, struct launch *launch, stru
                       struct execution *out, GError **error)
 {
     files->deleted = g_ptr_array_new_with_free_func(g_free);
-    struct served served = { NULL, NULL };
+    struct served served = { 0 };
     bool ok =
         sandbox_view_start(sandbox, launch, files, &served, error) &&
         go(sandbox, launch, files, out, error) &&

@@ -38,17 +38,6 @@ static const struct view_trap *trap_of(const struct sandbox *sandbox, const stru
     return launch->plan->trapped ? &sandbox->view->trap->view : NULL;
 }
 
-static bool take_listener(const struct sandbox *sandbox, const struct launch *launch,
-                          GError **error)
-{
-    if (!launch->plan->trapped)
-        return true;
-    int listener = take_up(launch, error);
-    if (listener >= 0)
-        sandbox->view->trap->listen(listener, sandbox->view->trap->user);
-    return listener >= 0;
-}
-
 static struct view *make_view(const struct sandbox *sandbox, const struct launch *launch,
                               const struct files *files)
 {
@@ -90,6 +79,32 @@ static bool await_processes(struct launch *launch, struct view *view, GError **e
     return launch->view_files[2] >= 0;
 }
 
+/* What connects to the socket is answered once all stands. */
+static bool start_trap(const struct sandbox *sandbox, struct launch *launch, struct served *served,
+                       GError **error)
+{
+    const struct plan *plan = launch->plan;
+    autofd int listener = plan->trapped ? take_up(launch, error) : -1;
+    if ((plan->trapped && listener < 0) || !await_processes(launch, served->view, error))
+        return false;
+    if (!plan->trapped)
+        return true;
+    served->trap = sandbox->view->trap;
+    served->binds = sandbox_plan_binds(plan);
+    served->ground = (struct sandbox_ground){
+        .view = served->view,
+        .recorder = sandbox->view->recorder,
+        .processes = launch->view_files[2],
+        .workspace = sandbox->view->workspace,
+        .plain = sandbox->view->plain,
+        .user_map = plan->user_map,
+        .group_map = plan->group_map,
+        .binds = served->binds,
+    };
+    served->trap->listen(fd_steal(&listener), &served->ground, served->trap->user);
+    return true;
+}
+
 static struct view *make_system(const struct sandbox *sandbox, const struct launch *launch,
                                 struct view *beside)
 {
@@ -125,12 +140,19 @@ bool sandbox_view_start(const struct sandbox *sandbox, struct launch *launch,
     if (sandbox->view == NULL)
         return true;
     out->system = make_system(sandbox, launch, out->view);
-    return serve_next(launch, out->system, error) && take_listener(sandbox, launch, error) &&
-           await_processes(launch, out->view, error);
+    return serve_next(launch, out->system, error) && start_trap(sandbox, launch, out, error);
+}
+
+static void end_trap(const struct served *served)
+{
+    if (served->trap != NULL)
+        served->trap->end(served->trap->user);
 }
 
 void sandbox_view_clear(struct served *served)
 {
+    end_trap(served);
+    g_strfreev(served->binds);
     view_free(served->system);
     view_free(served->view);
 }
@@ -140,6 +162,7 @@ bool sandbox_view_finish(const struct sandbox *sandbox, const struct served *ser
 {
     g_autoptr(GPtrArray) others = g_ptr_array_new_with_free_func(g_free);
     struct view *view = served->view;
+    end_trap(served);
     if (served->system != NULL)
         view_wait(served->system);
     view_wait(view);

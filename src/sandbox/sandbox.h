@@ -48,6 +48,21 @@ enum sandbox_level sandbox_probe(char **reason);
 const char *sandbox_level_name(enum sandbox_level level);
 
 /*
+ * Of what a process of the command can make another view of what it sees, with CLONE_NEWUSER and
+ * CLONE_NEWNS and these maps: a child of `view`, and over that the same mounts.
+ */
+struct sandbox_ground {
+    struct view *view;
+    struct recorder *recorder; /* the view's */
+    int processes;             /* view_options.processes */
+    const char *workspace;
+    bool plain;
+    const char *user_map, *group_map;
+    char *const *binds; /* pairs: an absolute path to be bound, with all below it; and what below it
+                           is the view's own, or "". Ends with NULL */
+};
+
+/*
  * What stands between a command and the programs that it executes: whatever is diverted finds the
  * program and the socket at their paths, which lie below /run/vial. Where the command's /run is not
  * its own, nothing is diverted.
@@ -57,8 +72,11 @@ struct sandbox_trap {
     const char *program_path, *socket_path;
     const void *program; /* bytes of an executable file */
     size_t program_size;
-    /* Before the command starts: what connects to the socket (SOCK_SEQPACKET). Takes it. */
-    void (*listen)(int listener, void *user);
+    /* Before the command starts: what connects to the socket (SOCK_SEQPACKET). Takes
+     * that. `ground` NULL: no view can be made of it. */
+    void (*listen)(int listener, const struct sandbox_ground *ground, void *user);
+    /* Every process has ended; nothing of `ground` is used after it. May be called twice. */
+    void (*end)(void *user);
     void *user;
 };
 

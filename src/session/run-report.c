@@ -63,10 +63,12 @@ void trim_store(struct event_sink *sink, struct store *store, const struct diges
 
 void report_trapped(struct event_sink *sink, struct trap *trap)
 {
-    guint stopped, answered;
+    struct trap_counts counts;
     if (trap == NULL)
         return;
-    trap_counts(trap, &stopped, &answered);
-    event_emit(sink, EVENT_TRAPPED, { "stopped", EVENT_NUMBER, .number = stopped },
-               { "answered", EVENT_NUMBER, .number = answered });
+    trap_counts(trap, &counts);
+    event_emit(sink, EVENT_TRAPPED, { "stopped", EVENT_NUMBER, .number = counts.stopped },
+               { "answered", EVENT_NUMBER, .number = counts.answered },
+               { "committed", EVENT_NUMBER, .number = counts.committed },
+               { "conflicts", EVENT_NUMBER, .number = counts.conflicts });
 }

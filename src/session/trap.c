@@ -4,6 +4,7 @@
 #include "session/trap.h"
 
 #include "base/fd.h"
+#include "session/nested.h"
 #include "shim/shim.h"
 
 #include <errno.h>
@@ -22,11 +23,24 @@ struct trap {
     struct sandbox_trap sandbox;
     struct trap_policy policy;
     GMutex lock;
-    GHashTable *tickets; /* text -> argv[0] of the call */
-    guint stopped, answered;
-    int listener, wake; /* the event that ends the thread */
+    GHashTable *tickets; /* text -> struct ticket */
+    struct trap_counts counts;
+    struct nested *nested; /* NULL: nothing can run in a view of its own */
+    int listener, wake;    /* the event that ends the thread */
     GThread *thread;
 };
+
+struct ticket {
+    char *name; /* argv[0] of the call */
+    bool leaf;
+};
+
+static void ticket_free(gpointer data)
+{
+    struct ticket *ticket = data;
+    g_free(ticket->name);
+    g_free(ticket);
+}
 
 /* --- policy ----------------------------------------------------------------------------------- */
 
@@ -88,50 +102,60 @@ static char *divert(const struct view_call *call, void *user)
     if (call->argv[0] == NULL || !is_wanted(trap, call))
         return NULL;
     g_mutex_lock(&trap->lock);
-    char *ticket = g_strdup_printf("%u", ++trap->stopped);
-    g_hash_table_insert(trap->tickets, ticket, g_strdup(call->argv[0]));
-    char *text = g_strdup_printf("#!%s %s\n", SHIM_PATH, ticket);
+    char *key = g_strdup_printf("%u", ++trap->counts.stopped);
+    struct ticket *ticket = g_new0(struct ticket, 1);
+    ticket->name = g_strdup(call->argv[0]);
+    ticket->leaf = trap_classify(call->program) == TRAP_LEAF;
+    g_hash_table_insert(trap->tickets, key, ticket);
+    char *text = g_strdup_printf("#!%s %s\n", SHIM_PATH, key);
     g_mutex_unlock(&trap->lock);
     return text;
 }
 
-/* What to say to who comes with the ticket; NULL: it is none, or was used before. */
-static GByteArray *decide(struct trap *trap, const char *ticket)
+/* Of who comes with the ticket; NULL: it is none, or was used before. */
+static struct ticket *redeem(struct trap *trap, const char *text)
 {
-    const guint8 kind = SHIM_RUN_HERE;
-    gpointer key, value;
-    GByteArray *message = NULL;
+    gpointer key, value = NULL;
     g_mutex_lock(&trap->lock);
-    if (g_hash_table_steal_extended(trap->tickets, ticket, &key, &value)) {
-        message = g_byte_array_new();
-        g_byte_array_append(message, &kind, 1);
-        g_byte_array_append(message, value, (guint)strlen(value));
+    if (g_hash_table_steal_extended(trap->tickets, text, &key, &value)) {
         g_free(key);
-        g_free(value);
-        trap->answered++;
+        trap->counts.answered++;
     }
     g_mutex_unlock(&trap->lock);
-    return message;
+    return value;
 }
 
 /* --- conversations ---------------------------------------------------------------------------- */
 
-/* A client that takes its answer slowly, or that asks nothing, must not keep others waiting. */
-static void converse(struct trap *trap, int client)
+/* A client that takes its answer slowly must not keep others waiting. */
+static void run_here(int client, const char *name)
 {
-    char ticket[32];
-    ssize_t size = recv(client, ticket, sizeof ticket - 1, MSG_DONTWAIT);
-    if (size <= 0)
-        return;
-    ticket[size] = '\0';
-    g_autoptr(GByteArray) message = decide(trap, ticket);
-    if (message == NULL)
-        return;
+    g_autoptr(GByteArray) message = g_byte_array_new();
+    g_byte_array_append(message, &(const guint8){ SHIM_RUN_HERE }, 1);
+    g_byte_array_append(message, (const guint8 *)name, (guint)strlen(name));
     int room = (int)MIN(message->len, (guint)SHIM_ANSWER_MAX) + 4096;
     setsockopt(client, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
     while (send(client, message->data, message->len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 &&
            errno == EINTR)
         continue;
+}
+
+/* What to do is decided here. Takes the client; one that asks nothing must not keep others waiting,
+ * either. */
+static void converse(struct trap *trap, int client)
+{
+    char text[32];
+    ssize_t size = recv(client, text, sizeof text - 1, MSG_DONTWAIT);
+    text[MAX(size, 0)] = '\0';
+    struct ticket *ticket = size > 0 ? redeem(trap, text) : NULL;
+    if (ticket != NULL && ticket->leaf && trap->nested != NULL) {
+        nested_run(trap->nested, client, g_steal_pointer(&ticket->name));
+    } else {
+        if (ticket != NULL)
+            run_here(client, ticket->name);
+        close(client);
+    }
+    g_clear_pointer(&ticket, ticket_free);
 }
 
 static void accept_client(int listener, GArray *polls)
@@ -152,7 +176,6 @@ static void serve_clients(struct trap *trap, GArray *polls)
         if (client->revents == 0)
             continue;
         converse(trap, client->fd);
-        close(client->fd);
         g_array_remove_index_fast(polls, i - 1);
     }
 }
@@ -181,17 +204,36 @@ static gpointer serve(gpointer data)
 }
 
 /* Signals are for the thread that waits for the command. */
-static void start(int listener, void *user)
+static void start(int listener, const struct sandbox_ground *ground, void *user)
 {
     struct trap *trap = user;
     sigset_t all, before;
     trap->listener = listener;
+    trap->nested = ground == NULL ? NULL : nested_new(ground);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     trap->thread = g_thread_try_new("trap", serve, trap, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (trap->thread == NULL)
         fd_close(&trap->listener); /* who connects is refused, and runs its program */
+}
+
+static void end(void *user)
+{
+    struct trap *trap = user;
+    struct nested_counts counts = { 0 };
+    if (trap->thread != NULL) {
+        const guint64 one = 1;
+        while (write(trap->wake, &one, sizeof one) < 0 && errno == EINTR)
+            continue;
+        g_thread_join(g_steal_pointer(&trap->thread));
+    }
+    fd_close(&trap->listener);
+    if (trap->nested == NULL)
+        return;
+    nested_free(g_steal_pointer(&trap->nested), &counts);
+    trap->counts.committed = counts.committed;
+    trap->counts.conflicts = counts.conflicts;
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -208,11 +250,12 @@ struct trap *trap_new(const struct trap_policy *policy)
         .program = shim_program,
         .program_size = sizeof shim_program,
         .listen = start,
+        .end = end,
         .user = trap,
     };
     trap->policy = *policy;
     g_mutex_init(&trap->lock);
-    trap->tickets = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    trap->tickets = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, ticket_free);
     trap->listener = -1;
     trap->wake = eventfd(0, EFD_CLOEXEC);
     return trap;
@@ -222,13 +265,7 @@ void trap_free(struct trap *trap)
 {
     if (trap == NULL)
         return;
-    if (trap->thread != NULL) {
-        const guint64 one = 1;
-        while (write(trap->wake, &one, sizeof one) < 0 && errno == EINTR)
-            continue;
-        g_thread_join(trap->thread);
-    }
-    fd_close(&trap->listener);
+    end(trap);
     fd_close(&trap->wake);
     g_hash_table_unref(trap->tickets);
     g_mutex_clear(&trap->lock);
@@ -240,10 +277,9 @@ const struct sandbox_trap *trap_sandbox(struct trap *trap)
     return trap == NULL ? NULL : &trap->sandbox;
 }
 
-void trap_counts(struct trap *trap, guint *stopped, guint *answered)
+void trap_counts(struct trap *trap, struct trap_counts *counts)
 {
     g_mutex_lock(&trap->lock);
-    *stopped = trap->stopped;
-    *answered = trap->answered;
+    *counts = trap->counts;
     g_mutex_unlock(&trap->lock);
 }

@@ -3,11 +3,10 @@
  * The exec trap of one run: which execve() of the command's processes is stopped, and what becomes
  * of it. How it works is in doc/design/exec-trap.md.
  *
- * A program that is stopped is replaced by the shim (src/shim), which asks what to do. So far the
- * answer is always to run the program there and then, in the same process: the process tree, the
- * descriptors and the times of its signals are those of an untrapped run. Other answers (its result
- * is known; it is to run in a view of its own) are further members of enum shim_answer, given where
- * this one is.
+ * A program that is stopped is replaced by the shim (src/shim), which asks what to do. A leaf is to
+ * run in a view of its own (session/nested.h); everything else there and then, in the same process:
+ * the process tree, the descriptors and the times of its signals are those of an untrapped run. A
+ * further answer (its result is known) would be another member of enum shim_answer.
  *
  * Life cycle: trap_new() … sandbox_view.trap = trap_sandbox() … the run ends … trap_free().
  */
@@ -43,7 +42,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(trap, trap_free)
 
 const struct sandbox_trap *trap_sandbox(struct trap *trap); /* of NULL: NULL */
 
-/* How many were stopped so far, and how many of these have been answered. */
-void trap_counts(struct trap *trap, guint *stopped, guint *answered);
+struct trap_counts {
+    guint stopped, answered; /* so far */
+    guint committed;         /* of them in a view of their own, and */
+    guint conflicts;         /* paths at which these met; both known at the end of the run */
+};
+void trap_counts(struct trap *trap, struct trap_counts *counts);
 
 #endif

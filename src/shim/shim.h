@@ -9,6 +9,16 @@
  * It connects to SHIM_SOCKET (SOCK_SEQPACKET) and sends the ticket as one message of text. The
  * answer is one message: a byte of enum shim_answer, then what belongs to that. Without an answer
  * the shim executes the program with its path as argv[0].
+ *
+ * After SHIM_RUN_IN_VIEW the conversation goes on, a byte in each message:
+ *
+ *   shim     SHIM_MOUNTED, with the /dev/fuse that it has mounted a view over
+ *   session  SHIM_SERVED
+ *   shim     SHIM_ENDED: the program has ended
+ *   session  SHIM_COMMITTED: what it wrote is in the view of its parent; or SHIM_LOST
+ *
+ * Whatever fails before the program is executed in the view ends the conversation, and the shim
+ * executes it in its own place.
  */
 #ifndef SHIM_SHIM_H
 #define SHIM_SHIM_H
@@ -18,6 +28,18 @@
 
 enum shim_answer {
     SHIM_RUN_HERE = 'h', /* execute the program in this process; argv[0] follows, without a NUL */
+    SHIM_RUN_IN_VIEW = 'v', /* in a view and a process of its own. Texts follow, each with a NUL:
+                               argv[0]; maps of users and of groups; the ids that the view's files
+                               belong to; then pairs: a path to be bound into the view from where
+                               the shim is, and what below it is the view's own, or "" */
+};
+
+enum shim_step {
+    SHIM_MOUNTED = 'm',
+    SHIM_SERVED = 's',
+    SHIM_ENDED = 'e',
+    SHIM_COMMITTED = 'c',
+    SHIM_LOST = 'l',
 };
 
 /* The kernel takes no longer argument than 32 pages (MAX_ARG_STRLEN), of up to 64 KiB. */

@@ -24,7 +24,7 @@ static void set_up(struct fixture *fixture, gconstpointer data)
     g_assert_cmpint(listen(listener, 8), ==, 0);
     fixture->trap = trap_new(&policy);
     const struct sandbox_trap *trap = trap_sandbox(fixture->trap);
-    trap->listen(listener, trap->user);
+    trap->listen(listener, NULL, trap->user);
 }
 
 static void tear_down(struct fixture *fixture, gconstpointer data)
@@ -65,7 +65,7 @@ static char *redeem(struct fixture *fixture, const char *text)
 
 static void a_ticket_is_good_for_one_answer(struct fixture *fixture, gconstpointer data)
 {
-    guint stopped, answered;
+    struct trap_counts counts;
     g_autofree char *one = divert(fixture, "/usr/bin/true", "first");
     g_autofree char *other = divert(fixture, "/usr/bin/true", "");
     g_assert_cmpstr(one, !=, other);
@@ -77,9 +77,9 @@ static void a_ticket_is_good_for_one_answer(struct fixture *fixture, gconstpoint
     g_assert_cmpstr(second, ==, "h");
     g_assert_null(redeem(fixture, one));
     g_assert_null(redeem(fixture, " nonsense"));
-    trap_counts(fixture->trap, &stopped, &answered);
-    g_assert_cmpuint(stopped, ==, 2);
-    g_assert_cmpuint(answered, ==, 2);
+    trap_counts(fixture->trap, &counts);
+    g_assert_cmpuint(counts.stopped, ==, 2);
+    g_assert_cmpuint(counts.answered, ==, 2);
 }
 
 static void a_long_name_comes_back_whole(struct fixture *fixture, gconstpointer data)
