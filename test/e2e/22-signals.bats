@@ -19,7 +19,7 @@ on_terminal() {
 signalled() {
     mkfifo ../pipe
     # A shell's background job ignores SIGINT and SIGQUIT, unless told otherwise.
-    env --default-signal=INT,QUIT "$VIAL" run ${CACHED---no-cache} -- sh -c "$2" >../pipe 2>../err &
+    env --default-signal=INT,QUIT "$VIAL" run "${OPTION:---no-cache}" -- sh -c "$2" >../pipe 2>../err &
     local vial=$! line
     exec 8<../pipe
     read -r line <&8
@@ -209,15 +209,15 @@ stopped_while_reading() {
 
 @test "a signal ends the taking in of an output that takes minutes to hash, and the workspace stays as it was" {
     mkdir kept && echo before >kept/file
-    for way in "" "-o huge"; do
-        stopped_while_reading $way sh -c 'truncate -s 1T huge; echo after >kept/file'
+    for way in --view --output=huge; do
+        stopped_while_reading "$way" sh -c 'truncate -s 1T huge; echo after >kept/file'
         same "$(find . ! -name vial.lua -type f)" ./kept/file
         same "$(cat kept/file)" before
     done
 }
 
 @test "what an interrupted command left is in the workspace, and is not stored" {
-    CACHED="" signalled TERM "head -c 40M /dev/zero | tr '\\0' x >large; echo ready; exec sleep $NUMBER"
+    OPTION=--commit=always signalled TERM "head -c 40M /dev/zero | tr '\\0' x >large; echo ready; exec sleep $NUMBER"
     same "$status" 143
     same "$(stat -c %s large)" $((40 * 1024 * 1024))
     (($(du -sk "$VIAL_STORE" | cut -f1) < 10000)) || fail "it is in the store"
