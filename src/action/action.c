@@ -77,6 +77,15 @@ int action_compare_assignments(gconstpointer a, gconstpointer b)
     return order != 0 ? order : strcmp(one + length, other + other_length);
 }
 
+char **action_default_environment(void)
+{
+    static const char *const defaults[] = {
+        "HOME=/home/vial", "LANG=C.UTF-8", "LOGNAME=vial", "PATH=/usr/bin:/bin",
+        "TMPDIR=/tmp",     "TZ=UTC",       "USER=vial",    NULL,
+    };
+    return g_strdupv((char **)defaults);
+}
+
 static const char *value_of(char *const *list, const char *name)
 {
     size_t length = strlen(name);

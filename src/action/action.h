@@ -60,6 +60,9 @@ char *action_output_pattern(const char *path);
 /* GCompareFunc for char * of the form "NAME=VALUE": by name, then value, as bytes. */
 int action_compare_assignments(gconstpointer a, gconstpointer b);
 
+/* What every sealed action has unless it says otherwise (doc/environment.md); caller frees. */
+char **action_default_environment(void);
+
 /* Value of environment variable `name`, borrowed, or NULL. */
 const char *action_variable(const struct action *action, const char *name);
 

@@ -12,17 +12,10 @@
 /* The environment is what `env` says and nothing else, but for a PATH and a few that all expect. */
 static char **make_environment(const struct value *param, GError **error)
 {
-    static const char *const defaults[][2] = {
-        { "HOME", "/home/vial" },    { "LANG", "C.UTF-8" }, { "LOGNAME", "vial" },
-        { "PATH", "/usr/bin:/bin" }, { "TMPDIR", "/tmp" },  { "TZ", "UTC" },
-        { "USER", "vial" },
-    };
     g_auto(GStrv) given = take_texts(param, "env", error);
-    g_auto(GStrv) made = NULL;
     if (given == NULL)
         return NULL;
-    for (size_t i = 0; i < G_N_ELEMENTS(defaults); i++)
-        made = g_environ_setenv(made, defaults[i][0], defaults[i][1], TRUE);
+    g_auto(GStrv) made = action_default_environment();
     for (char **assignment = given; *assignment != NULL; assignment++) {
         const char *sign = strchr(*assignment, '=');
         if (sign == NULL || sign == *assignment) {

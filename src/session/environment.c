@@ -37,15 +37,7 @@ static char **add_variables(char **made, char *const *variables, GError **error)
 
 char **environment_make(char *const *variables, GError **error)
 {
-    char **made = NULL;
-    static const char *const defaults[][2] = {
-        { "HOME", "/home/vial" },    { "LANG", "C.UTF-8" }, { "LOGNAME", "vial" },
-        { "PATH", "/usr/bin:/bin" }, { "TMPDIR", "/tmp" },  { "TZ", "UTC" },
-        { "USER", "vial" },
-    };
-    for (size_t i = 0; i < G_N_ELEMENTS(defaults); i++)
-        made = g_environ_setenv(made, defaults[i][0], defaults[i][1], TRUE);
-    return add_variables(made, variables, error);
+    return add_variables(action_default_environment(), variables, error);
 }
 
 /* Variables that tell of a terminal, a login or a desktop; one that ends with "*" is a prefix. */
