@@ -3,6 +3,7 @@
 #include "session/nested.h"
 
 #include "base/fd.h"
+#include "base/path.h"
 #include "shim/shim.h"
 
 #include <errno.h>
@@ -128,6 +129,15 @@ static bool serve(const struct command *command, struct view *view)
     return view_serve(view, channel, NULL) && say_step(command->client, SHIM_SERVED);
 }
 
+/* Which of them was first decides what another run would leave: nothing of this one is to be
+ * reused. */
+static void refuse_conflict(const struct nested *nested, const struct view_conflict *conflict)
+{
+    g_autofree char *path = path_quote(conflict->path);
+    g_autofree char *reason = g_strdup_printf("commands that ran at the same time met at %s", path);
+    recorder_uncacheable(nested->ground->recorder, reason);
+}
+
 /* What the command wrote would be lost in part: then nothing of the run is to be reused. */
 static bool commit(struct nested *nested, struct view *view)
 {
@@ -139,8 +149,12 @@ static bool commit(struct nested *nested, struct view *view)
     nested->counts.committed += ok;
     nested->counts.conflicts += conflicts->len;
     g_mutex_unlock(&nested->lock);
-    if (!ok && nested->ground->recorder != NULL)
+    if (nested->ground->recorder == NULL)
+        return ok;
+    if (!ok)
         recorder_uncacheable(nested->ground->recorder, error->message);
+    else if (conflicts->len > 0)
+        refuse_conflict(nested, conflicts->pdata[0]);
     return ok;
 }
 
