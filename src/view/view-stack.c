@@ -97,6 +97,36 @@ int snapshot_walk(struct snapshot *snapshot, const char *path, bool known, struc
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
+struct asked {
+    struct view *view; /* locked */
+    struct below *further;
+    guint64 epoch;
+    struct where where;
+};
+
+/*
+ * What does the path lead to? 0: where.node, as of `epoch`; positive: to where.below in `further`;
+ * or a negative errno. answered() must follow.
+ */
+static int ask(struct below *below, const char *path, struct asked *asked)
+{
+    struct snapshot *snapshot = snapshot_of(below);
+    *asked = (struct asked){
+        .view = snapshot->view,
+        .further = snapshot->view->below,
+        .epoch = snapshot->epoch,
+        .where = { .below = g_string_new(NULL) },
+    };
+    g_mutex_lock(&asked->view->lock);
+    return snapshot_walk(snapshot, path, false, &asked->where);
+}
+
+static void answered(struct asked *asked)
+{
+    g_mutex_unlock(&asked->view->lock);
+    g_string_free(asked->where.below, TRUE);
+}
+
 /* Bring what is known of the node's data up to date, if this is what it is now. */
 static const struct node *present(struct view *view, struct node *node, guint64 epoch)
 {
@@ -121,10 +151,9 @@ static void fill_stamp(struct view *view, const struct node *node, const struct 
         *out = (struct trace_stamp){ .device = (guint64)(guintptr)view, .inode = node->id };
 }
 
-static void fill(struct snapshot *snapshot, struct node *node, struct below_file *out)
+static void fill(const struct asked *asked, struct node *node, struct below_file *out)
 {
-    struct view *view = snapshot->view;
-    const struct node *was = present(view, node, snapshot->epoch);
+    const struct node *was = present(asked->view, node, asked->epoch);
     *out = (struct below_file){
         .status = { .st_mode = was->mode,
                     .st_nlink = was->nlink,
@@ -140,7 +169,7 @@ static void fill(struct snapshot *snapshot, struct node *node, struct below_file
         .owned = true,
         .timed = was->data != DATA_BELOW || was->timed || was->clocked,
     };
-    fill_stamp(view, node, was, &out->stamp);
+    fill_stamp(asked->view, node, was, &out->stamp);
 }
 
 /* A file with several names below may be known by another of them, and be changed since. */
@@ -151,31 +180,21 @@ static struct node *known_by_another_name(struct view *view, const struct below_
     return several ? g_hash_table_lookup(view->links, &key) : NULL;
 }
 
-static int look_locked(struct snapshot *snapshot, const char *path, struct below_file *out)
-{
-    struct view *view = snapshot->view;
-    g_autoptr(GString) below = g_string_new(NULL);
-    struct where where = { .below = below };
-    int rc = snapshot_walk(snapshot, path, false, &where);
-    if (rc == 0)
-        fill(snapshot, where.node, out);
-    if (rc < 0 && where.entry != NULL)
-        out->made = where.entry->made;
-    if (rc <= 0)
-        return rc;
-    rc = view->below->operations->look(view->below, below->str, out);
-    struct node *node = rc < 0 ? NULL : known_by_another_name(view, out);
-    if (node != NULL)
-        fill(snapshot, node, out);
-    return rc;
-}
-
 static int stack_look(struct below *below, const char *path, struct below_file *out)
 {
-    struct snapshot *snapshot = snapshot_of(below);
-    g_mutex_lock(&snapshot->view->lock);
-    int rc = look_locked(snapshot, path, out);
-    g_mutex_unlock(&snapshot->view->lock);
+    struct asked asked;
+    int rc = ask(below, path, &asked);
+    if (rc == 0)
+        fill(&asked, asked.where.node, out);
+    else if (rc < 0 && asked.where.entry != NULL)
+        out->made = asked.where.entry->made;
+    else if (rc > 0 && (rc = asked.further->operations->look(asked.further, asked.where.below->str,
+                                                             out)) >= 0) {
+        struct node *node = known_by_another_name(asked.view, out);
+        if (node != NULL)
+            fill(&asked, node, out);
+    }
+    answered(&asked);
     return rc;
 }
 
@@ -191,29 +210,23 @@ static int open_node(struct view *view, struct node *node, guint64 epoch)
     return view->below->operations->open(view->below, path->str);
 }
 
-static int open_locked(struct snapshot *snapshot, const char *path)
+static int open_further(const struct asked *asked)
 {
-    struct view *view = snapshot->view;
     struct below_file file;
-    g_autoptr(GString) below = g_string_new(NULL);
-    struct where where = { .below = below };
-    int rc = snapshot_walk(snapshot, path, false, &where);
-    if (rc == 0)
-        return open_node(view, where.node, snapshot->epoch);
-    if (rc < 0)
-        return rc;
-    rc = view->below->operations->look(view->below, below->str, &file);
-    struct node *node = rc < 0 ? NULL : known_by_another_name(view, &file);
-    return node != NULL ? open_node(view, node, snapshot->epoch)
-                        : view->below->operations->open(view->below, below->str);
+    const char *path = asked->where.below->str;
+    int rc = asked->further->operations->look(asked->further, path, &file);
+    struct node *node = rc < 0 ? NULL : known_by_another_name(asked->view, &file);
+    return node != NULL ? open_node(asked->view, node, asked->epoch)
+                        : asked->further->operations->open(asked->further, path);
 }
 
 static int stack_open(struct below *below, const char *path)
 {
-    struct snapshot *snapshot = snapshot_of(below);
-    g_mutex_lock(&snapshot->view->lock);
-    int rc = open_locked(snapshot, path);
-    g_mutex_unlock(&snapshot->view->lock);
+    struct asked asked;
+    int rc = ask(below, path, &asked);
+    if (rc >= 0)
+        rc = rc == 0 ? open_node(asked.view, asked.where.node, asked.epoch) : open_further(&asked);
+    answered(&asked);
     return rc;
 }
 
@@ -261,18 +274,14 @@ static int list_node(struct view *view, struct listing *listing)
 
 static int stack_list(struct below *below, const char *path, below_visit visit, void *user)
 {
-    struct snapshot *snapshot = snapshot_of(below);
-    struct view *view = snapshot->view;
-    g_autoptr(GString) further = g_string_new(NULL);
-    struct where where = { .below = further };
-    g_mutex_lock(&view->lock);
-    int rc = snapshot_walk(snapshot, path, false, &where);
-    struct listing listing = { where.node, snapshot->epoch, visit, user };
+    struct asked asked;
+    int rc = ask(below, path, &asked);
+    struct listing listing = { asked.where.node, asked.epoch, visit, user };
     if (rc == 0)
-        rc = list_node(view, &listing);
+        rc = list_node(asked.view, &listing);
     else if (rc > 0)
-        rc = view->below->operations->list(view->below, further->str, visit, user);
-    g_mutex_unlock(&view->lock);
+        rc = asked.further->operations->list(asked.further, asked.where.below->str, visit, user);
+    answered(&asked);
     return rc;
 }
 
@@ -280,17 +289,13 @@ static int stack_list(struct below *below, const char *path, below_visit visit, 
 
 static int stack_read_link(struct below *below, const char *path, char **target)
 {
-    struct snapshot *snapshot = snapshot_of(below);
-    struct view *view = snapshot->view;
-    g_autoptr(GString) further = g_string_new(NULL);
-    struct where where = { .below = further };
-    g_mutex_lock(&view->lock);
-    int rc = snapshot_walk(snapshot, path, false, &where);
-    if (rc == 0 && (rc = node_read_target(view, where.node)) == 0)
-        *target = g_strdup(where.node->target);
+    struct asked asked;
+    int rc = ask(below, path, &asked);
+    if (rc == 0 && (rc = node_read_target(asked.view, asked.where.node)) == 0)
+        *target = g_strdup(asked.where.node->target);
     else if (rc > 0)
-        rc = view->below->operations->read_link(view->below, further->str, target);
-    g_mutex_unlock(&view->lock);
+        rc = asked.further->operations->read_link(asked.further, asked.where.below->str, target);
+    answered(&asked);
     return rc;
 }
 
@@ -311,19 +316,15 @@ static int permit_node(struct view *view, struct node *node, guint64 epoch, int 
 
 static int stack_permit(struct below *below, const char *path, int mask)
 {
-    struct snapshot *snapshot = snapshot_of(below);
-    struct view *view = snapshot->view;
-    g_autoptr(GString) further = g_string_new(NULL);
-    struct where where = { .below = further };
-    g_mutex_lock(&view->lock);
-    int rc = snapshot_walk(snapshot, path, false, &where);
+    struct asked asked;
+    int rc = ask(below, path, &asked);
     if (rc == 0)
-        rc = permit_node(view, where.node, snapshot->epoch, mask);
+        rc = permit_node(asked.view, asked.where.node, asked.epoch, mask);
     else if (rc > 0)
-        rc = view->below->operations->permit(view->below, further->str, mask);
+        rc = asked.further->operations->permit(asked.further, asked.where.below->str, mask);
     else
         rc = 0; /* whoever uses it will see */
-    g_mutex_unlock(&view->lock);
+    answered(&asked);
     return rc;
 }
 
@@ -336,40 +337,33 @@ static GHashTable *xattrs_of(struct view *view, struct node *node, guint64 epoch
 
 static GHashTable *stack_read_attributes(struct below *below, const char *path)
 {
-    struct snapshot *snapshot = snapshot_of(below);
-    struct view *view = snapshot->view;
-    g_autoptr(GString) further = g_string_new(NULL);
-    struct where where = { .below = further };
+    struct asked asked;
     GHashTable *found = NULL;
-    g_mutex_lock(&view->lock);
-    int rc = snapshot_walk(snapshot, path, false, &where);
+    int rc = ask(below, path, &asked);
     if (rc == 0)
-        found = xattrs_of(view, where.node, snapshot->epoch);
-    else if (rc > 0 && view->below->operations->read_attributes != NULL)
-        found = view->below->operations->read_attributes(view->below, further->str);
-    g_mutex_unlock(&view->lock);
+        found = xattrs_of(asked.view, asked.where.node, asked.epoch);
+    else if (rc > 0 && asked.further->operations->read_attributes != NULL)
+        found = asked.further->operations->read_attributes(asked.further, asked.where.below->str);
+    answered(&asked);
     return found;
 }
 
 static gint64 stack_clock(struct below *below, const char *path)
 {
-    struct snapshot *snapshot = snapshot_of(below);
-    struct view *view = snapshot->view;
-    g_autoptr(GString) further = g_string_new(NULL);
-    struct where where = { .below = further };
+    struct asked asked;
     gint64 time = 0;
-    g_mutex_lock(&view->lock);
-    int rc = snapshot_walk(snapshot, path, false, &where);
-    if (rc == 0 && node_as_of(where.node, snapshot->epoch) == where.node)
-        node_clock(view, where.node);
-    const struct node *was = rc == 0 ? present(view, where.node, snapshot->epoch) : NULL;
+    int rc = ask(below, path, &asked);
+    struct node *node = asked.where.node;
+    if (rc == 0 && node_as_of(node, asked.epoch) == node)
+        node_clock(asked.view, node);
+    const struct node *was = rc == 0 ? present(asked.view, node, asked.epoch) : NULL;
     if (was != NULL && (was->clocked || was->timed || was->data != DATA_BELOW))
         time = was->mtime;
     else if (was != NULL)
-        node_below(where.node, further);
+        node_below(node, asked.where.below);
     if (rc > 0 || (was != NULL && time == 0))
-        time = view->below->operations->clock(view->below, further->str);
-    g_mutex_unlock(&view->lock);
+        time = asked.further->operations->clock(asked.further, asked.where.below->str);
+    answered(&asked);
     return time;
 }
 
